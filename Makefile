@@ -1,0 +1,53 @@
+# The commands of Tradeloom. Each creates .venv from requirements.lock when it is not there or out of date.
+# Nothing but Python 3.11+, make and the package registries is needed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := orchestration assets serving feature_store trading infra
+
+.PHONY: demo test test-all check format up down bench lock clean help
+
+help:
+	@echo "make demo      the main job, end to end, on the sample data"
+	@echo "make up        start the engines, the UIs and the services; Ctrl-C stops them"
+	@echo "make test      the tests            make test-all   the long ones too"
+	@echo "make check     ruff, mypy, import-linter, sqlfluff"
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Tradeloom needs Python 3.11 or later; `%s` is %s. Run: make PYTHON=/path/to/python3.11" % (sys.executable, sys.version.split()[0])) if sys.version_info < (3, 11) else None'
+	@echo "Installing into $(VENV) from requirements.lock (about 650 MB on a first run) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@$(BIN)/tradeloom demo
+
+up: $(STAMP)
+	@$(BIN)/tradeloom up
+
+down: $(STAMP)
+	@$(BIN)/tradeloom down
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not long"
+
+test-all: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --processes 1 dbt infra
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis dbt/target dbt/logs build *.egg-info

@@ -1,0 +1,1 @@
+"""Tables as features: views, definitions, as-of joins, snapshots and news vectors."""

@@ -1,0 +1,1 @@
+"""How Tradeloom runs: embedded engines, migrations, container and cluster files. Knows nothing of the product above it."""

@@ -1,0 +1,77 @@
+"""Every error of Tradeloom, one tree. Expected refusals are values (`trading.risk.Denied`), not errors.
+
+    TradeloomError
+    ├── InputError                a file, a row or an argument of the user's is wrong
+    │   ├── MissingColumnError
+    │   ├── UnreadablePayloadError   truncated, empty, or not of the type its name says
+    │   └── NaiveTimeError
+    ├── QualityError              a batch had too many bad rows; nothing of it was published
+    ├── EngineError               an engine or a service is gone, full, or refuses us
+    │   ├── EngineUnavailableError
+    │   └── DiskFullError
+    ├── IdentityError             a hash does not match what was recorded
+    │   ├── ModelHashError
+    │   └── PayloadHashError
+    ├── ModelError                a model, alias or version that does not exist or cannot serve
+    └── LedgerError               an invariant of the ledger would break
+
+A message says what was expected, what was found and what to do, in one line.
+"""
+
+from __future__ import annotations
+
+
+class TradeloomError(Exception):
+    """Base of all errors that Tradeloom raises on purpose; the command line prints it as one line and exits 1."""
+
+
+class InputError(TradeloomError):
+    """A file, a row or an argument that the user gave is wrong."""
+
+
+class MissingColumnError(InputError):
+    """A file lacks a column that its kind must have."""
+
+
+class UnreadablePayloadError(InputError):
+    """A payload is empty, truncated, or not what its name says."""
+
+
+class NaiveTimeError(InputError):
+    """A date-time without a zone: which moment is meant cannot be known."""
+
+
+class QualityError(TradeloomError):
+    """A batch had more bad rows than allowed; nothing of it was published."""
+
+
+class EngineError(TradeloomError):
+    """An engine or a service failed in a way that a rerun can mend."""
+
+
+class EngineUnavailableError(EngineError):
+    """An engine or a service does not answer."""
+
+
+class DiskFullError(EngineError):
+    """An engine could not write because there is no space left."""
+
+
+class IdentityError(TradeloomError):
+    """A recomputed hash differs from the recorded one."""
+
+
+class ModelHashError(IdentityError):
+    """A model's weights are not the ones that its version recorded."""
+
+
+class PayloadHashError(IdentityError):
+    """A stored payload is not the one that its batch recorded."""
+
+
+class ModelError(TradeloomError):
+    """A model, alias or version that does not exist or cannot serve."""
+
+
+class LedgerError(TradeloomError):
+    """An entry would break an invariant of the ledger."""
