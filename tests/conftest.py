@@ -1,0 +1,90 @@
+"""Engines for tests: started once per session, on demand, in a state folder of their own; ended exactly.
+
+Not durable on purpose (no fsync): what is tested there is tested by tests/integration/infra with durable servers of its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from infra.local import ports
+from infra.local.home import Home
+from infra.local.mlflow import MlflowServer
+from infra.local.object_store import ObjectStore, ObjectStoreSettings
+from infra.local.postgres import PostgresServer
+from infra.local.postgres import database_url as url_of
+from infra.local.processes import end
+from infra.postgres.migrate import migrate
+
+TEMPLATE = "tradeloom_template"
+
+
+@pytest.fixture(scope="session")
+def engine_home() -> Iterator[Home]:
+    """A state folder under /tmp: short enough for a socket, removed at the end."""
+    home = Home(Path(tempfile.mkdtemp(prefix="tradeloom-test-")).resolve())
+    home.create()
+    yield home
+    shutil.rmtree(home.path)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(engine_home: Home) -> Iterator[str]:
+    """A PostgreSQL of this test session with the migrated template; the URL names the database `tradeloom`, migrated too."""
+    server = PostgresServer(engine_home, durable=False)
+    process = server.start(f"test/{engine_home.digest}/postgres")
+    try:
+        _create(server.url("postgres"), TEMPLATE, "template1")
+        migrate(server.url(TEMPLATE))
+        migrate(server.url())
+        yield server.url()
+    finally:
+        server.stop(process)
+
+
+@pytest.fixture
+def database_url(postgres_url: str) -> Iterator[str]:
+    """A fresh database, cloned from the migrated template and dropped after the test."""
+    name = f"test_{secrets.token_hex(6)}"
+    _create(url_of(postgres_url, "postgres"), name, TEMPLATE)
+    yield url_of(postgres_url, name)
+    with psycopg.connect(url_of(postgres_url, "postgres"), autocommit=True) as conn:
+        conn.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+def _create(url: str, name: str, template: str) -> None:
+    statement = sql.SQL("create database {} template {} strategy file_copy")
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+
+
+@pytest.fixture(scope="session")
+def object_store_settings(engine_home: Home) -> Iterator[ObjectStoreSettings]:
+    """An S3 server of this test session, its bucket made."""
+    store = ObjectStore(engine_home, ports.choose(engine_home, "s3", spread=True))
+    process = store.start(f"test/{engine_home.digest}/s3")
+    try:
+        yield store.settings
+    finally:
+        end(process, patience=0.5)
+
+
+@pytest.fixture(scope="session")
+def mlflow_url(engine_home: Home, postgres_url: str, object_store_settings: ObjectStoreSettings) -> Iterator[str]:
+    """An MLflow server on the session's PostgreSQL and S3; takes half a minute, so ask for it only where it is the point."""
+    port = ports.choose(engine_home, "mlflow", spread=True)
+    server = MlflowServer(engine_home, port, postgres_url, object_store_settings)
+    mark = f"test/{engine_home.digest}/mlflow"
+    process = server.start(mark)
+    try:
+        yield server.url
+    finally:
+        server.stop(process, mark)
