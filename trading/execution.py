@@ -8,12 +8,14 @@ portfolio.py.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from trading.costs import Costs
 from trading.errors import InputError
-from trading.nouns import Bar, Fill, OrderIntent, Side
+from trading.nouns import Bar, Fill, OrderIntent, Side, Split, product, usd, whole_lots
+from trading.portfolio import split_reference_price
 from trading.risk import DenialReason, Denied, denied
 
 
@@ -30,6 +32,18 @@ def first_bar_reached(bars: Iterable[Bar], as_of: datetime, latency: timedelta =
 def fill_order(intents: Iterable[OrderIntent]) -> list[OrderIntent]:
     """Return the orders of one bar in the order they fill: sales first, so that their cash is there, then by name."""
     return sorted(intents, key=lambda intent: (intent.side is Side.BUY, intent.symbol, intent.client_order_id))
+
+
+def after_split(intent: OrderIntent, split: Split, lot_size: Decimal = Decimal(1)) -> OrderIntent | None:
+    """Return a waiting order in new shares, or None if less than one lot is left of it.
+
+    A split between decision and open changes what a share is: an order for all shares held must stay one.
+    """
+    if split.symbol != intent.symbol:
+        return intent
+    quantity = whole_lots(usd(product(intent.quantity, split.ratio)), lot_size)
+    decided = split_reference_price(intent.decision_price_usd, split.ratio)
+    return replace(intent, quantity=quantity, decision_price_usd=decided) if quantity else None
 
 
 def execute(

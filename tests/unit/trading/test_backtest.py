@@ -1,0 +1,137 @@
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from trading.backtest import BacktestSettings, run_backtest
+from trading.costs import FREE, Costs
+from trading.errors import InputError
+from trading.nouns import Action, Decision, Side, Split
+from trading.risk import DenialReason, RiskLimits
+from trading.series import MarketSeries, market_series
+from trading.strategy import BuyAndHold, MacdCross
+
+
+class Script:
+    """Answers from a list, one action per call and row."""
+
+    kind = "script"
+    sha256 = ""
+
+    def __init__(self, *actions: Action) -> None:
+        self.actions = list(actions)
+
+    def decide(self, vectors: np.ndarray) -> list[Decision]:
+        return [Decision(self.actions.pop(0) if self.actions else Action.HOLD, 1.0) for _ in vectors]
+
+    def to_bytes(self) -> bytes:
+        return b""
+
+
+def series_of(make_bar, prices: list[tuple[str, str]], symbol: str = "AAA", splits=None) -> MarketSeries:
+    bars = tuple(make_bar(symbol, day, opened, closed) for day, (opened, closed) in enumerate(prices))
+    states = np.array([[float(closed), 50.0, 1.0, 1.0, 0.0, 0.0] for _, closed in prices])
+    return MarketSeries(symbol, bars, states, splits or {})
+
+
+def test_decision_at_a_close_fills_at_the_next_open_by_hand(make_bar):
+    series = series_of(make_bar, [("10", "10"), ("11", "12"), ("13", "14"), ("15", "16")])
+    result = run_backtest(Script(Action.BUY, Action.HOLD, Action.SELL), [series], BacktestSettings(Decimal(1000), FREE))
+    buy, sell = result.fills
+    assert (buy.side, buy.quantity, buy.price_usd) == (Side.BUY, 90, Decimal(11))  # 100 wanted at 10, 90 paid for at 11
+    assert (sell.side, sell.quantity, sell.price_usd) == (Side.SELL, 90, Decimal(15))
+    assert result.equity_usd == (1000, 10 + 90 * 12, 10 + 90 * 14, 10 + 90 * 15)
+
+
+def test_decision_on_the_last_bar_never_fills(make_bar):
+    series = series_of(make_bar, [("10", "10"), ("11", "12")])
+    assert run_backtest(Script(Action.HOLD, Action.BUY), [series]).fills == ()
+
+
+def test_split_between_decision_and_fill_keeps_value(make_bar):
+    series = series_of(make_bar, [("10", "10"), ("10", "10"), ("5", "5")])
+    split = replace(series, splits={2: (Split("AAA", series.bars[2].timestamp.date(), Decimal(2)),)})
+    result = run_backtest(Script(Action.BUY), [split], BacktestSettings(Decimal(1000), FREE))
+    assert result.equity_usd == (1000, 1000, 1000)
+    assert result.snapshots[-1].quantities == {"AAA": 200}
+
+
+def test_symbols_share_one_cash_account_at_equal_weights(make_bar):
+    both = [series_of(make_bar, [("10", "10")] * 3, symbol) for symbol in ("BBB", "AAA")]
+    result = run_backtest(BuyAndHold(), both, BacktestSettings(Decimal(1000), FREE))
+    assert [(fill.symbol, fill.quantity) for fill in result.fills] == [("AAA", 50), ("BBB", 50)]
+
+
+def test_second_buy_of_a_bar_sees_the_cash_the_first_was_promised(make_bar):
+    grown = series_of(make_bar, [("10", "10"), ("10", "30"), ("30", "30"), ("30", "30")], "AAA")
+    flat = series_of(make_bar, [("10", "10")] * 4, "BBB")
+    script = Script(Action.BUY, Action.HOLD, Action.HOLD, Action.BUY)
+    result = run_backtest(script, [grown, flat], BacktestSettings(Decimal(1000), FREE))
+    assert result.refusals[0].denied.reason is DenialReason.INSUFFICIENT_CASH  # 1000 wanted, 500 there
+
+
+def test_limits_refuse_with_a_reason(make_bar):
+    series = series_of(make_bar, [("10", "10")] * 3)
+    settings = BacktestSettings(Decimal(1000), FREE, RiskLimits(max_concentration=Decimal("0.5")))
+    result = run_backtest(BuyAndHold(), [series], settings)
+    assert {one.denied.reason for one in result.refusals} == {DenialReason.CONCENTRATION_EXCEEDED}
+    assert result.fills == ()
+
+
+def test_a_symbol_without_a_bar_keeps_its_last_mark_and_its_order(make_bar):
+    full = series_of(make_bar, [("10", "10")] * 4, "AAA")
+    late = series_of(make_bar, [("10", "10"), ("10", "10"), ("12", "12"), ("12", "12")], "BBB")
+    gap = MarketSeries("BBB", (late.bars[0], *late.bars[2:]), late.states[[0, 2, 3]])
+    result = run_backtest(BuyAndHold(), [full, gap], BacktestSettings(Decimal(1000), FREE))
+    assert [(fill.symbol, fill.bar_timestamp) for fill in result.fills] == [
+        ("AAA", full.bars[1].timestamp),
+        ("BBB", late.bars[2].timestamp),
+    ]
+
+
+def test_costs_are_paid_once(make_world):
+    series = make_world(bars=60, seed=5)
+    free = run_backtest(MacdCross(), [series], BacktestSettings(costs=FREE))
+    paid = run_backtest(MacdCross(), [series], BacktestSettings(costs=Costs()))
+    assert len(free.fills) > 10
+    assert paid.equity_usd[-1] < free.equity_usd[-1]
+    commission = sum(
+        posting.amount_usd
+        for transaction in paid.transactions
+        for posting in transaction.postings
+        if posting.account == "expense:commission"
+    )
+    assert commission == sum(fill.commission_usd for fill in paid.fills)
+
+
+def test_series_join_drops_the_warm_up_and_refuses_a_gap(make_bar):
+    bars = [make_bar("AAA", day, "10", "10") for day in range(4)]
+    features = pd.DataFrame(
+        {
+            "symbol": "AAA",
+            "timestamp": [bar.timestamp for bar in bars],
+            "close": 10.0,
+            "rsi_14": [float("nan"), 50.0, 50.0, 50.0],
+            "macd": 0.1,
+            "volume": 5.0,
+            "sentiment": 0.2,
+        }
+    )
+    split = Split("AAA", bars[2].timestamp.date(), Decimal(2))
+    (series,) = market_series(features, bars, [split])
+    assert series.bars == tuple(bars[1:])
+    assert series.states[0].tolist() == [10.0, 50.0, 0.1, 5.0, 0.0, 0.2]
+    assert series.splits == {1: (split,)}
+    with pytest.raises(InputError, match="2020-01-03"):
+        market_series(features.drop(index=2), bars)
+    with pytest.raises(InputError, match="rsi_14"):
+        market_series(features.drop(columns="rsi_14"), bars)
+
+
+def test_part_of_a_series_keeps_its_splits(make_world):
+    series = make_world(bars=20, splits={8: "2"})
+    part = series.between(series.bars[5].timestamp, series.bars[10].timestamp)
+    assert len(part) == 6
+    assert part.splits == {3: series.splits[8]}
