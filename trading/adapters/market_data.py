@@ -10,59 +10,51 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
 from itertools import groupby
+from typing import Any
 
 import psycopg
-from psycopg.rows import class_row
+from psycopg.rows import dict_row
+
+from trading.errors import InputError
+from trading.nouns import Bar, Instrument, Split
 
 
 @dataclass(frozen=True)
 class SessionBar:
-    """One bar of one symbol, raw prices in USD, with its identity and the hours of its session."""
+    """A raw bar, how its series is adjusted, and when the next bar of its series was due (None for the last)."""
 
-    bar_id: int
-    row_hash: bytes
-    symbol: str
-    timestamp: datetime
-    open: Decimal
-    close: Decimal
+    bar: Bar
     adjustment: str
-    nominal_at: datetime
-    known_at: datetime
-    batch_id: int
-    opens_at: datetime
     next_nominal_at: datetime | None
 
     @property
     def is_superseded(self) -> bool:
         """Whether the symbol's next bar was due before this one arrived: too late to decide on."""
-        return self.next_nominal_at is not None and self.known_at >= self.next_nominal_at
+        return self.next_nominal_at is not None and self.bar.known_at >= self.next_nominal_at
 
 
 @dataclass(frozen=True)
-class Split:
-    """A split of one symbol: `ratio` new shares for one old share, from `ex_date` on."""
+class KnownSplit:
+    """A split, the row that reported it, and when that could first be known."""
 
+    split: Split
     action_id: int
-    symbol: str
-    ex_date: date
-    ratio: Decimal
     known_at: datetime
 
 
 @dataclass(frozen=True)
 class BarGroup:
-    """All symbols' bars of one timestamp, by name; `as_of` is when the last of them that was in time arrived."""
+    """All symbols' bars of one timestamp, symbols in name order, and the symbols whose bars came too late to be met."""
 
     timestamp: datetime
     bars: dict[str, SessionBar]
+    late: tuple[str, ...] = ()
 
     @property
-    def as_of(self) -> datetime:
-        """The moment the group is complete on the session's clock."""
-        in_time = [bar.known_at for bar in self.bars.values() if not bar.is_superseded]
-        return max(in_time or [bar.nominal_at for bar in self.bars.values()])
+    def known_at(self) -> datetime:
+        """When the last bar of the group arrived: the session's clock once it has them all."""
+        return max(bar.bar.known_at for bar in self.bars.values())
 
 
 _BARS = """
@@ -80,7 +72,8 @@ newest_instruments as materialized (
     order by i.symbol, i.watermark desc
 )
 select
-    b.bar_id, b.row_hash, b.symbol, b.timestamp, b.open, b.close, b.adjustment, b.nominal_at, b.known_at, b.batch_id,
+    b.bar_id, b.row_hash, b.source, b.symbol, b.interval, b.timestamp, b.open, b.high, b.low, b.close, b.volume,
+    b.adjustment, b.known_at,
     case when %(interval)s = '1d' then c.opens_at else b.timestamp end as opens_at,
     lead(b.nominal_at) over (partition by b.symbol order by b.timestamp) as next_nominal_at
 from first_known as b
@@ -94,8 +87,22 @@ _SPLITS = """
 select distinct on (a.symbol, a.ex_date) a.action_id, a.symbol, a.ex_date, a.ratio, a.known_at
 from raw.corporate_actions as a
 where a.source = %(source)s and a.symbol = any(%(symbols)s) and a.kind = 'split' and a.watermark <= %(watermark)s
-  and a.known_at <= %(as_of)s and a.ex_date > %(after)s and a.ex_date <= %(until)s
-order by a.symbol, a.ex_date, a.known_at desc, a.watermark desc
+  and a.ex_date > %(after)s and a.ex_date <= %(until)s
+order by a.symbol, a.ex_date, a.known_at, a.watermark
+"""
+
+_INSTRUMENTS = """
+select distinct on (i.symbol)
+    i.symbol, i.calendar, i.currency, i.asset_class, i.tick_size, i.lot_size, i.multiplier, i.sector
+from trading.instruments as i
+where i.symbol = any(%(symbols)s) and i.watermark <= %(watermark)s
+order by i.symbol, i.watermark desc
+"""
+
+_SESSIONS_BETWEEN = """
+select count(*) from trading.calendar_sessions as c
+where c.calendar = %s
+  and c.session_date > (%s at time zone 'UTC')::date and c.session_date <= (%s at time zone 'UTC')::date
 """
 
 _TIMESTAMPS = """
@@ -115,21 +122,52 @@ class MarketData:
     watermark: int
 
     def groups(self, conn: psycopg.Connection, first: datetime, last: datetime) -> Iterator[BarGroup]:
-        """Yield the bars of `first`..`last` (both included) by timestamp, symbols in name order within each."""
-        with conn.cursor(row_factory=class_row(SessionBar)) as cursor:
-            bars = cursor.execute(_BARS, {**self._where(), "first": first, "last": last}).fetchall()
-        for timestamp, group in groupby(bars, key=lambda bar: bar.timestamp):
-            yield BarGroup(timestamp, {bar.symbol: bar for bar in group})
+        """Yield the bars of `first`..`last` (both included) by timestamp, symbols in name order within each.
 
-    def splits(self, conn: psycopg.Connection, after: date, until: date, as_of: datetime) -> list[Split]:
-        """Return the splits with after < ex-date <= until that are known at `as_of`, by symbol and date."""
-        with conn.cursor(row_factory=class_row(Split)) as cursor:
-            question = {**self._where(), "after": after, "until": until, "as_of": as_of}
-            return [split for split in cursor.execute(_SPLITS, question).fetchall() if split.ratio != 1]
+        A bar that arrived when its series' next bar was already due is named in `late` and not met: no session could
+        have traded on it. A timestamp with late bars only is left out.
+
+        Raises:
+            InputError: a bar's session is not in its calendar, so nobody knows when it opened.
+        """
+        with conn.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(_BARS, {**self._where(), "first": first, "last": last}).fetchall()
+        for timestamp, same in groupby(rows, key=lambda row: row["timestamp"]):
+            bars = [_session_bar(row) for row in same]
+            met = {bar.bar.symbol: bar for bar in bars if not bar.is_superseded}
+            if met:
+                yield BarGroup(timestamp, met, tuple(bar.bar.symbol for bar in bars if bar.is_superseded))
+
+    def splits(self, conn: psycopg.Connection, after: date, until: date) -> list[KnownSplit]:
+        """Return the first-known version of each split with after < ex-date <= until, by symbol and date."""
+        question = {**self._where(), "after": after, "until": until}
+        rows = conn.execute(_SPLITS, question).fetchall()
+        return [
+            KnownSplit(Split(symbol, ex_date, ratio), action, known_at)
+            for action, symbol, ex_date, ratio, known_at in rows
+            if ratio != 1
+        ]
+
+    def instruments(self, conn: psycopg.Connection) -> dict[str, Instrument]:
+        """Return the newest version of each symbol's instrument.
+
+        Raises:
+            InputError: a symbol has none.
+        """
+        rows = conn.execute(_INSTRUMENTS, self._where()).fetchall()
+        found = {row[0]: Instrument(*row) for row in rows}
+        missing = sorted(set(self.symbols) - set(found))
+        if missing:
+            raise InputError(
+                f"expected an instrument for each symbol, found none for {', '.join(missing)}; ingest prices"
+            )
+        return found
 
     def last_timestamps(self, conn: psycopg.Connection, count: int) -> list[datetime]:
         """Return the newest `count` bar timestamps of the series set, oldest first."""
-        rows = conn.execute(_TIMESTAMPS, (self.source, list(self.symbols), self.interval, self.watermark, count)).fetchall()
+        rows = conn.execute(
+            _TIMESTAMPS, (self.source, list(self.symbols), self.interval, self.watermark, count)
+        ).fetchall()
         return sorted(row[0] for row in rows)
 
     def _where(self) -> dict[str, object]:
@@ -139,3 +177,32 @@ class MarketData:
             "interval": self.interval,
             "watermark": self.watermark,
         }
+
+
+def sessions_between(conn: psycopg.Connection, calendar: str, after: datetime, until: datetime) -> int:
+    """Return how many sessions of a calendar lie after one bar's date, up to another's."""
+    found = conn.execute(_SESSIONS_BETWEEN, (calendar, after, until)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _session_bar(row: dict[str, Any]) -> SessionBar:
+    if row["opens_at"] is None:
+        raise InputError(
+            f"expected a session of {row['symbol']}'s calendar on {row['timestamp']:%Y-%m-%d}, found none; "
+            "fill trading.calendar_sessions by ingesting prices again"
+        )
+    names = (
+        "symbol",
+        "timestamp",
+        "opens_at",
+        "known_at",
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        "source",
+        "interval",
+    )
+    bar = Bar(**{name: row[name] for name in names}, bar_id=row["bar_id"], row_hash=bytes(row["row_hash"]))
+    return SessionBar(bar, row["adjustment"], row["next_nominal_at"])

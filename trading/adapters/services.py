@@ -42,18 +42,19 @@ class FeatureIdentity:
     known_at: datetime
     definition: str
     source: str
-    sentiment: float
+    sentiment: float | None
 
 
 @dataclass(frozen=True)
 class OracleAnswer:
-    """One decision: action 0, 1 or 2 (None when there was no usable feature row), and what it was made from."""
+    """One decision: action 0, 1 or 2, and what it was made from; None and a `reason` when no feature row was usable."""
 
     symbol: str
     action: int | None
     confidence: float | None
     vector: tuple[float, ...] | None
     feature_row: FeatureIdentity | None
+    reason: str | None
     model_version: str
     weights_sha256: str
     snapshot_id: str | None
@@ -108,7 +109,9 @@ class OracleClient:
         """Use as a context manager."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Close the connections."""
         self.close()
 
@@ -154,7 +157,9 @@ class AnalystClient:
         """Use as a context manager."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Close the connections."""
         self.close()
 
@@ -171,7 +176,8 @@ class _Service:
             answer = self._client.post(path, json=body, headers={TRACE_HEADER: trace_id or current_trace_id()})
         except httpx.TimeoutException as error:
             raise EngineUnavailableError(
-                f"expected the {self._name} at {self._url} to answer within {self._timeout:g} s, found silence; run again"
+                f"expected the {self._name} at {self._url} to answer within {self._timeout:g} s, found silence;"
+                " run again"
             ) from error
         except httpx.TransportError as error:
             raise EngineUnavailableError(
@@ -183,7 +189,8 @@ class _Service:
     def _checked(self, path: str, answer: httpx.Response) -> Json:
         if answer.status_code >= 500 or answer.status_code == 429:
             raise EngineUnavailableError(
-                f"expected the {self._name} to answer {path}, found status {answer.status_code}: {_reason(answer)}; run again"
+                f"expected the {self._name} to answer {path}, found status {answer.status_code}: {_reason(answer)};"
+                " run again"
             )
         if answer.status_code >= 400:
             raise ModelError(f"the {self._name} refused {path} with status {answer.status_code}: {_reason(answer)}")
@@ -206,6 +213,7 @@ def _oracle_answer(body: Json) -> OracleAnswer:
         confidence=None if body.get("confidence") is None else float(body["confidence"]),
         vector=None if vector is None else tuple(float(number) for number in vector),
         feature_row=None if row is None else _feature_identity(row),
+        reason=body.get("reason"),
         model_version=str(model["version"]),
         weights_sha256=model["weights_sha256"],
         snapshot_id=model.get("snapshot_id"),
@@ -214,6 +222,7 @@ def _oracle_answer(body: Json) -> OracleAnswer:
 
 
 def _feature_identity(row: Json) -> FeatureIdentity:
+    sentiment = row["sentiment"] if "sentiment" in row else row["values"]["sentiment"]
     return FeatureIdentity(
         row_id=int(row["row_id"]),
         row_hash=bytes.fromhex(row["row_hash"]),
@@ -221,7 +230,7 @@ def _feature_identity(row: Json) -> FeatureIdentity:
         known_at=datetime.fromisoformat(row["known_at"]),
         definition=row["definition"],
         source=row["source"],
-        sentiment=float(row["sentiment"]),
+        sentiment=None if sentiment is None else float(sentiment),
     )
 
 

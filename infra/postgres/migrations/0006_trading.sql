@@ -45,6 +45,16 @@ create trigger keep_terms before update or delete on trading.sessions
 create trigger keep_rows before truncate on trading.sessions
     for each statement execute function raw.refuse_change();
 
+-- The kill switch: its newest state holds; without one the session is ACTIVE.
+create table trading.session_switches (
+    switch_id bigint generated always as identity primary key,
+    session_id text not null references trading.sessions,
+    state text not null check (state in ('active', 'reducing', 'halted')),
+    reason text not null,
+    trace_id text not null,
+    recorded_at timestamptz not null default clock_timestamp()
+);
+
 -- How far a session has come: each step of each bar, committed with what the step wrote.
 create table trading.session_steps (
     session_id text not null references trading.sessions,
@@ -103,7 +113,7 @@ create table trading.order_intents (
     decision_id text not null unique references trading.decisions,
     session_id text not null references trading.sessions,
     symbol text not null,
-    side text not null check (side in ('BUY', 'SELL')),
+    side text not null check (side in ('buy', 'sell')),
     quantity numeric(20, 8) not null check (quantity > 0),
     decision_price_usd numeric(15, 6) not null check (decision_price_usd > 0),
     eligible_at timestamptz not null,
@@ -116,9 +126,10 @@ create index on trading.order_intents (session_id);
 create table trading.paper_orders (
     client_order_id text primary key,
     symbol text not null,
-    side text not null check (side in ('BUY', 'SELL')),
+    side text not null check (side in ('buy', 'sell')),
     quantity numeric(20, 8) not null check (quantity > 0),
-    eligible_at timestamptz not null,
+    as_of timestamptz not null,
+    decision_price_usd numeric(15, 6) not null check (decision_price_usd > 0),
     accepted_at timestamptz not null default clock_timestamp()
 );
 
@@ -137,20 +148,22 @@ create table trading.fills (
     client_order_id text not null references trading.orders,
     session_id text not null references trading.sessions,
     symbol text not null,
-    side text not null check (side in ('BUY', 'SELL')),
+    side text not null check (side in ('buy', 'sell')),
     quantity numeric(20, 8) not null check (quantity > 0),
     price_usd numeric(15, 6) not null check (price_usd > 0),
     open_usd numeric(15, 6) not null check (open_usd > 0),
+    notional_usd numeric(20, 8) not null check (notional_usd >= 0),
     slippage_usd numeric(20, 8) not null check (slippage_usd >= 0),
     commission_usd numeric(20, 8) not null check (commission_usd >= 0),
-    realized_pnl_usd numeric(20, 8) not null default 0,
+    realized_pnl_usd numeric(20, 8) not null,
+    sequence smallint not null check (sequence > 0),
     timestamp timestamptz not null,
     filled_at timestamptz not null,
     bar_id bigint not null references raw.price_bars,
     bar_row_hash bytea not null check (octet_length(bar_row_hash) = 32),
     reason jsonb not null default '{}'::jsonb,
     row_hash bytea not null check (octet_length(row_hash) = 32),
-    unique (client_order_id, timestamp)
+    unique (client_order_id, sequence)
 );
 create index on trading.fills (session_id, timestamp);
 
@@ -201,7 +214,7 @@ create table trading.position_splits (
     primary key (session_id, symbol, ex_date)
 );
 
--- The journal: double entry. Each transaction sums to zero per currency; shares are booked as a currency named by the symbol.
+-- The journal: double entry, debits positive; each transaction sums to zero per currency. Accounts: trading/portfolio.py.
 create table trading.postings (
     posting_id bigint generated always as identity primary key,
     session_id text not null references trading.sessions,
@@ -220,7 +233,8 @@ create table trading.accounts (
     currency text not null,
     balance numeric(20, 8) not null,
     primary key (session_id, account, currency),
-    constraint cash_is_never_negative check (account <> 'cash' or balance >= 0)
+    constraint cash_is_never_negative check (account <> 'cash' or balance >= 0),
+    constraint cost_is_never_negative check (account not like 'position:%' or balance >= 0)
 );
 comment on table trading.accounts is 'Balances, kept by the journal''s trigger alone: always the sum of the postings.';
 
@@ -270,7 +284,7 @@ declare
     explained numeric;
     held numeric;
 begin
-    select coalesce(sum(case f.side when 'BUY' then f.quantity else -f.quantity end), 0) into explained
+    select coalesce(sum(case f.side when 'buy' then f.quantity else -f.quantity end), 0) into explained
     from trading.fills as f where f.session_id = new.session_id and f.symbol = new.symbol;
     select explained + coalesce(sum(s.quantity_after - s.quantity_before), 0) into explained
     from trading.position_splits as s where s.session_id = new.session_id and s.symbol = new.symbol;
@@ -287,11 +301,11 @@ create constraint trigger position_is_explained after insert or update on tradin
 create table trading.portfolio_snapshots (
     session_id text not null references trading.sessions,
     timestamp timestamptz not null,
-    as_of timestamptz not null,
     cash_usd numeric(20, 8) not null check (cash_usd >= 0),
     positions_value_usd numeric(20, 8) not null check (positions_value_usd >= 0),
     equity_usd numeric(20, 8) not null,
-    positions jsonb not null,
+    quantities jsonb not null,
+    prices_usd jsonb not null,
     primary key (session_id, timestamp),
     constraint equity_is_cash_and_positions check (equity_usd = cash_usd + positions_value_usd)
 );
@@ -394,7 +408,7 @@ create table trading.backtest_trades (
     backtest_id text not null references trading.backtests,
     sequence integer not null check (sequence > 0),
     symbol text not null,
-    side text not null check (side in ('BUY', 'SELL')),
+    side text not null check (side in ('buy', 'sell')),
     quantity numeric(20, 8) not null check (quantity > 0),
     price_usd numeric(15, 6) not null check (price_usd > 0),
     slippage_usd numeric(20, 8) not null check (slippage_usd >= 0),
@@ -422,7 +436,7 @@ do $$
 declare
     name text;
 begin
-    foreach name in array array['session_steps', 'decisions', 'order_intents', 'paper_orders', 'orders', 'fills',
+    foreach name in array array['session_switches', 'session_steps', 'decisions', 'order_intents', 'paper_orders', 'orders', 'fills',
                                 'order_cancellations', 'position_splits', 'postings', 'portfolio_snapshots', 'events',
                                 'event_anchors', 'promotions', 'strategies', 'backtests', 'backtest_trades'] loop
         execute format('create trigger append_only before update or delete or truncate on trading.%I for each statement execute function raw.refuse_change()', name);
