@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -111,11 +111,11 @@ class NewsDesk:
 
 
 @pytest.fixture
-def desk(database_url: str) -> Iterator[NewsDesk]:
+def desk(database_url: str) -> NewsDesk:
     """A news desk over a fresh warehouse whose calendar knows ten sessions."""
     with psycopg.connect(database_url) as conn, conn.cursor() as cursor:
         cursor.executemany(
             "insert into trading.calendar_sessions values ('XNYS', %s, %s, %s) on conflict do nothing",
             [(day, close_of(day) - timedelta(hours=6, minutes=30), close_of(day)) for day in SESSIONS],
         )
-    yield NewsDesk(database_url)
+    return NewsDesk(database_url)
