@@ -5,9 +5,11 @@ Not durable on purpose (no fsync): what is tested there is tested by tests/integ
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,13 +17,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from infra.local import ports
+from infra.local import mlflow, ports
 from infra.local.home import Home
-from infra.local.mlflow import MlflowServer
+from infra.local.http import http_problem
 from infra.local.object_store import ObjectStore, ObjectStoreSettings
 from infra.local.postgres import PostgresServer
 from infra.local.postgres import database_url as url_of
-from infra.local.processes import end
+from infra.local.processes import MARK, Identity, end, end_marked, last_line, reap, spawn
 from infra.postgres.migrate import migrate
 
 TEMPLATE = "tradeloom_template"
@@ -81,10 +83,22 @@ def object_store_settings(engine_home: Home) -> Iterator[ObjectStoreSettings]:
 def mlflow_url(engine_home: Home, postgres_url: str, object_store_settings: ObjectStoreSettings) -> Iterator[str]:
     """An MLflow server on the session's PostgreSQL and S3; takes half a minute, so ask for it only where it is the point."""
     port = ports.choose(engine_home, "mlflow", spread=True)
-    server = MlflowServer(engine_home, port, postgres_url, object_store_settings)
     mark = f"test/{engine_home.digest}/mlflow"
-    process = server.start(mark)
+    environment = {**os.environ, **mlflow.environment(postgres_url, object_store_settings), MARK: mark}
+    log = engine_home.logs / "mlflow.log"
+    process = spawn(mlflow.command(port), environment=environment, log=log, cwd=engine_home.path)
     try:
-        yield server.url
+        _wait_for(f"http://127.0.0.1:{port}/health", process, log)
+        yield f"http://127.0.0.1:{port}"
     finally:
-        server.stop(process, mark)
+        end(process, patience=10)
+        end_marked(mark)
+
+
+def _wait_for(url: str, process: Identity, log: Path) -> None:
+    deadline = time.monotonic() + 240
+    while http_problem(url) is not None:
+        reap(process)
+        assert process.alive(), last_line(log)
+        assert time.monotonic() < deadline, f"{url} did not answer; {last_line(log)}"
+        time.sleep(0.2)

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -65,7 +66,10 @@ class ObjectStore:
         (self.home.path / "objects").mkdir(mode=0o700, exist_ok=True)
         self.settings_file()
         environment = {"HOME": str(self.home.path), "PATH": os.defpath, MARK: mark}
-        return spawn(self._command(), environment=environment, log=self.log, cwd=self.home.path)
+        # Killed, not asked, if we die: see `stop`.
+        return spawn(
+            self._command(), environment=environment, log=self.log, cwd=self.home.path, on_parent_death=signal.SIGKILL
+        )
 
     def settings_file(self) -> Path:
         """Write who may do what (0600) and return the file."""

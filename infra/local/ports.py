@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import socket
+import stat
 from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
 
-from infra.errors import EngineStartError
+from infra.errors import EngineStartError, HomeError
 from infra.local.home import Home, write_private
 
 PREFERRED = {"s3": 8333, "mlflow": 5000, "dagster": 3000, "oracle": 3001, "analyst": 3002}
 WIDTH = {"s3": 4}  # SeaweedFS: S3, master, volume and filer side by side
 GRPC_OFFSET = 10_000  # SeaweedFS opens each port + 10000 too
 HIGHEST = 55_000
+
+# What this process has promised to its own services: a port is free until the server has bound it, and two starts may look meanwhile.
+_promised: dict[tuple[str, str], list[IO[bytes]]] = {}
 
 
 def is_free(port: int) -> bool:
@@ -29,24 +37,59 @@ def is_free(port: int) -> bool:
 def choose(home: Home, name: str, *, spread: bool = False) -> int:
     """Return the port of a service: the remembered one if free, else the preferred one, else the next free after it.
 
+    It stays promised to this process until `release`.
+
     Args:
         spread: Begin at a place that depends on the state folder; tests that run side by side then rarely meet.
 
     Raises:
         EngineStartError: No free port in the whole range.
     """
+    release(home, name)
     with home.locked("ports"):
         remembered = _remembered(home)
         first = PREFERRED[name] + (10_000 + int(home.digest, 16) % 20_000 if spread else 0)
         taken = {port for other, base in remembered.items() if other != name for port in _block(other, base)}
         for base in (remembered.get(name, first), *range(first, HIGHEST, WIDTH.get(name, 1))):
             block = _block(name, base)
-            if not taken & set(block) and all(is_free(port) for port in block):
+            if not taken & set(block) and _promise(home, name, block):
                 write_private(home.path / "ports.json", json.dumps({**remembered, name: base}))
                 return base
-    raise EngineStartError(
-        f"expected a free port for {name} from {first} to {HIGHEST}, found none; end what holds them"
-    )
+    raise EngineStartError(f"expected a free port for {name} from {first} to {HIGHEST}, found none; end who holds them")
+
+
+def release(home: Home, name: str) -> None:
+    """Give up what `choose` promised."""
+    for lock in _promised.pop((home.digest, name), []):
+        lock.close()
+
+
+def _promise(home: Home, name: str, block: list[int]) -> bool:
+    locks: list[IO[bytes]] = []
+    try:
+        for port in block:
+            locks.append((_locks() / str(port)).open("wb"))
+            fcntl.flock(locks[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        kept = False
+    else:
+        kept = all(is_free(port) for port in block)
+    if kept:
+        _promised[home.digest, name] = locks
+    else:
+        for lock in locks:
+            lock.close()
+    return kept
+
+
+def _locks() -> Path:
+    """Return the folder of this user's port locks, shared by all of the user's state folders."""
+    folder = Path("/tmp") / f"tradeloom-{os.geteuid()}-ports"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise HomeError(f"expected {folder} to be a folder of ours, found another's; remove it")
+    return folder
 
 
 def _block(name: str, base: int) -> list[int]:

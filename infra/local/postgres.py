@@ -55,6 +55,12 @@ class PostgresServer:
     def log(self) -> Path:
         return self.home.logs / "postgres.log"
 
+    @property
+    def public_url(self) -> str:
+        """The URL without the password, for people."""
+        folder = files.socket_folder(self.home, files.engine_user())
+        return f"postgresql://{SUPERUSER}@/tradeloom?host={quote(str(folder), safe='/')}&port=5432"
+
     def url(self, database: str = "tradeloom") -> str:
         """Return the libpq URL, password included; keep it out of logs and command lines."""
         folder = files.socket_folder(self.home, files.engine_user())

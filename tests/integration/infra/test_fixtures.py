@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from minio.error import S3Error
 
-from infra.local.mlflow import http_problem
+from infra.local.http import http_problem
 from infra.local.object_store import ObjectStoreSettings, minio_client
 from infra.local.postgres import database_url as url_of
 from infra.local.postgres import query_problem
