@@ -75,3 +75,26 @@ class HeadScorer:
     embeddings: WordLlamaEmbeddings
     version: str
     name: str = HEAD_SCORER
+
+    def __post_init__(self) -> None:
+        """Refuse vectors that the head was not trained on.
+
+        Raises:
+            ModelError: the head reads another embedding model.
+        """
+        if self.head.embedding_model != self.embeddings.model:
+            raise ModelError(
+                f"head version {self.version} reads {self.head.embedding_model}, found {self.embeddings.model}; "
+                "train the head again, or install what it was trained on"
+            )
+
+    def score(self, texts: Sequence[Text]) -> list[Verdict]:
+        """Return one verdict per text.
+
+        Raises:
+            ValueError: a text is empty or blank.
+        """
+        plain = [text.text for text in texts]
+        vectors = self.embeddings.embed_documents(plain)
+        rows = self.head.probabilities(plain, vectors)
+        return [Verdict(float(row[0] - row[2]), LABELS[int(row.argmax())]) for row in rows]
