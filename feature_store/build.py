@@ -1,0 +1,101 @@
+"""Running dbt against a warehouse: the one place that turns a database URL into dbt's settings.
+
+dbt runs in a process of its own: it changes global state (warnings, logging, flags) that a host process must keep.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from psycopg.conninfo import conninfo_to_dict
+
+from trading.errors import TradeloomError
+
+DBT_PROJECT = Path(__file__).parents[1] / "dbt"
+
+
+class DbtError(TradeloomError):
+    """dbt could not build; the message ends with what dbt said."""
+
+
+@dataclass(frozen=True)
+class DbtRun:
+    """What one dbt command did: its command line and its output."""
+
+    command: tuple[str, ...]
+    output: str
+
+
+def dbt_environment(url: str) -> dict[str, str]:
+    """Return the variables that dbt/profiles.yml reads, from a libpq URL.
+
+    The host of a unix socket is its folder. Telemetry and the version check stay off: nothing leaves the machine.
+    """
+    parts = {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}
+    return {
+        "TRADELOOM_DBT_HOST": parts.get("host", "localhost"),
+        "TRADELOOM_DBT_PORT": parts.get("port", "5432"),
+        "TRADELOOM_DBT_USER": parts.get("user", ""),
+        "TRADELOOM_DBT_PASSWORD": parts.get("password", ""),
+        "TRADELOOM_DBT_DBNAME": parts.get("dbname", ""),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "DBT_VERSION_CHECK": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def dbt_executable() -> str:
+    """Return the dbt of this environment, whether or not it is on the PATH."""
+    return str(Path(sys.executable).with_name("dbt"))
+
+
+def dbt_build(
+    url: str,
+    *,
+    variables: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = ("build",),
+    project: Path = DBT_PROJECT,
+    target_path: Path | None = None,
+) -> DbtRun:
+    """Run one dbt command (`build` by default) on the warehouse at `url`.
+
+    Args:
+        variables: dbt vars, such as {"scorer": "head", "scorer_version": "3"}; they are part of the daily definition.
+        arguments: The dbt command and its options, such as ("build", "--full-refresh").
+        project: The dbt project; tests build a changed copy of it.
+        target_path: Where dbt writes its artefacts; a folder of its own by default, so that builds may run side by side.
+
+    Raises:
+        DbtError: dbt ended with an error or a failed test.
+    """
+    with TemporaryDirectory(prefix="tradeloom-dbt-") as scratch:
+        command = [
+            dbt_executable(),
+            *arguments,
+            *("--project-dir", str(project), "--profiles-dir", str(project)),
+            *("--target-path", str(target_path or Path(scratch) / "target")),
+            *("--log-path", str(Path(scratch) / "logs"), "--no-use-colors", "--warn-error"),
+            *(("--vars", _as_yaml(variables)) if variables else ()),
+        ]
+        done = subprocess.run(
+            command, env=os.environ | dbt_environment(url), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
+    if done.returncode != 0:
+        raise DbtError(f"dbt {' '.join(arguments)} failed:\n{_tail(done.stdout + done.stderr)}")
+    return DbtRun(tuple(command), done.stdout)
+
+
+def _as_yaml(variables: Mapping[str, str]) -> str:
+    import json
+
+    return json.dumps(dict(variables), sort_keys=True)
+
+
+def _tail(output: str, lines: int = 60) -> str:
+    return "\n".join(output.strip().splitlines()[-lines:])
