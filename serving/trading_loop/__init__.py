@@ -1,1 +1,1 @@
-"""The trading loop: replays or follows bars, decides, orders, fills, and writes down all of it. Import the submodules."""
+"""The trading loop: replays or follows bars, decides, orders, fills, and writes all of it down."""

@@ -51,8 +51,10 @@ class LoopSettings:
         def required(name: str) -> str:
             value = environ.get(f"TRADELOOM_{name}")
             if not value:
-                raise EngineUnavailableError(f"expected TRADELOOM_{name}, found nothing; start the engines with
-                `tradeloom up`") return value
+                raise EngineUnavailableError(
+                    f"expected TRADELOOM_{name}, found nothing; start the engines with `tradeloom up`"
+                )
+            return value
 
         return cls(
             postgres_url=required("POSTGRES_URL"),
@@ -110,9 +112,7 @@ def run_session(
     ):
         conn.autocommit = broker_conn.autocommit = True
         session = open_session(conn, registry or _registry(settings), terms, now=started, trace_id=trace_id)
-        others = Counterparts(
-            oracle, analyst, PaperBroker(broker_conn, terms.costs), anchors or object_store(settings)
-        )
+        others = Counterparts(oracle, analyst, PaperBroker(broker_conn, terms.costs), anchors or object_store(settings))
         crash = CrashPlan.from_setting(settings.crash_at)
         TradingLoop(conn, session, others, _now, trace_id, crash, on_bar).run()
         return _report(conn, session.session_id, (_now() - started).total_seconds())
@@ -126,7 +126,8 @@ def object_store(settings: LoopSettings) -> ObjectStore:
 def _registry(settings: LoopSettings) -> Registry:
     from trading.adapters.registry import ModelRegistry
 
-    return ModelRegistry(settings.mlflow_url)
+    registry: Registry = ModelRegistry(settings.mlflow_url)
+    return registry
 
 
 def _report(conn: psycopg.Connection, session_id: str, seconds: float) -> SessionReport:
@@ -143,7 +144,8 @@ def _report(conn: psycopg.Connection, session_id: str, seconds: float) -> Sessio
     ).fetchone()
     if row is None:
         raise EngineUnavailableError(f"expected session {session_id}, found none; run again")
-    return SessionReport(session_id, *row, seconds)
+    version, status, decisions, orders, fills, denied, equity_usd = row
+    return SessionReport(session_id, version, status, decisions, orders, fills, denied, equity_usd, seconds)
 
 
 def _now() -> datetime:

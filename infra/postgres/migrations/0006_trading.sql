@@ -242,8 +242,14 @@ create function trading.keep_balances() returns trigger
 language plpgsql as $$
 begin
     insert into trading.accounts (session_id, account, currency, balance)
-    select p.session_id, p.account, p.currency, sum(p.amount) from added as p group by 1, 2, 3
-    on conflict (session_id, account, currency) do update set balance = trading.accounts.balance + excluded.balance;
+    select distinct p.session_id, p.account, p.currency, 0 from added as p
+    on conflict (session_id, account, currency) do nothing;
+    -- Not one upsert: the checks would see the change itself as a balance.
+    update trading.accounts as a set balance = a.balance + moved.amount
+    from (
+        select p.session_id, p.account, p.currency, sum(p.amount) as amount from added as p group by 1, 2, 3
+    ) as moved
+    where (a.session_id, a.account, a.currency) = (moved.session_id, moved.account, moved.currency);
     return null;
 end $$;
 create trigger balances after insert on trading.postings
