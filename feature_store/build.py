@@ -5,6 +5,7 @@ dbt runs in a process of its own: it changes global state (warnings, logging, fl
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,13 +16,9 @@ from tempfile import TemporaryDirectory
 
 from psycopg.conninfo import conninfo_to_dict
 
-from trading.errors import TradeloomError
+from trading.errors import BuildError
 
 DBT_PROJECT = Path(__file__).parents[1] / "dbt"
-
-
-class DbtError(TradeloomError):
-    """dbt could not build; the message ends with what dbt said."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +66,10 @@ def dbt_build(
         variables: dbt vars, such as {"scorer": "head", "scorer_version": "3"}; they are part of the daily definition.
         arguments: The dbt command and its options, such as ("build", "--full-refresh").
         project: The dbt project; tests build a changed copy of it.
-        target_path: Where dbt writes its artefacts; a folder of its own by default, so that builds may run side by side.
+        target_path: Where dbt writes its artefacts; a folder of its own by default, so that builds can run together.
 
     Raises:
-        DbtError: dbt ended with an error or a failed test.
+        BuildError: dbt ended with an error or a failed test.
     """
     with TemporaryDirectory(prefix="tradeloom-dbt-") as scratch:
         command = [
@@ -84,16 +81,19 @@ def dbt_build(
             *(("--vars", _as_yaml(variables)) if variables else ()),
         ]
         done = subprocess.run(
-            command, env=os.environ | dbt_environment(url), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+            command,
+            env=os.environ | dbt_environment(url),
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
     if done.returncode != 0:
-        raise DbtError(f"dbt {' '.join(arguments)} failed:\n{_tail(done.stdout + done.stderr)}")
+        raise BuildError(f"dbt {' '.join(arguments)} failed:\n{_tail(done.stdout + done.stderr)}")
     return DbtRun(tuple(command), done.stdout)
 
 
 def _as_yaml(variables: Mapping[str, str]) -> str:
-    import json
-
     return json.dumps(dict(variables), sort_keys=True)
 
 

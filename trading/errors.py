@@ -9,6 +9,7 @@
     ├── EngineError               an engine or a service is gone, full, or refuses us
     │   ├── EngineUnavailableError
     │   └── DiskFullError
+    ├── BuildError                dbt could not build, or one of its tests failed
     ├── IdentityError             a hash does not match what was recorded
     │   ├── ModelHashError
     │   └── PayloadHashError
@@ -55,6 +56,10 @@ class EngineUnavailableError(EngineError):
 
 class DiskFullError(EngineError):
     """An engine could not write because there is no space left."""
+
+
+class BuildError(TradeloomError):
+    """dbt could not build, or one of its tests failed; the message ends with what dbt said."""
 
 
 class IdentityError(TradeloomError):

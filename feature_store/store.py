@@ -1,0 +1,191 @@
+"""The door to features, for notebooks, training and services: rows and frames as they were known.
+
+from feature_store import FeatureStore
+
+store = FeatureStore(postgres_url)
+service = store.newest_service("trader-daily")
+store.features(service, ["AAPL", "MSFT"], as_of=...)     # history, as known at one moment
+store.row(service, "AAPL", as_of=..., watermark=...)     # what a decision is made from
+store.training_set(service, ["AAPL"], start, end)        # each row as known when it was decided on
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from feature_store import definitions, offline, services
+from feature_store.connections import Readers
+from feature_store.definitions import Definition
+from feature_store.offline import History
+from feature_store.online import latest_row
+from feature_store.rows import FeatureRow
+from feature_store.services import FeatureService
+from trading.errors import NaiveTimeError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """A row computed anew from raw: its identity (hex), when it was known, its numbers by column."""
+
+    row_hash: str
+    known_at: datetime
+    values: dict[str, float | None]
+
+
+class FeatureStore:
+    """Features of one warehouse, read-only; one open connection per thread that asks."""
+
+    def __init__(self, postgres_url: str) -> None:
+        self._url = postgres_url
+        self._readers = Readers(postgres_url)
+        self._definitions: dict[str, Definition] = {}
+
+    def row(
+        self,
+        service: FeatureService,
+        symbol: str,
+        as_of: datetime,
+        watermark: int | None = None,
+        source: str | None = None,
+        interval: str = "1d",
+    ) -> FeatureRow | None:
+        """Return the newest row of `symbol` known at `as_of` and published by `watermark`; None if there was none.
+
+        How old it may be is the caller's rule, not the store's.
+
+        Raises:
+            NaiveTimeError: `as_of` has no zone.
+            EngineUnavailableError: PostgreSQL does not answer.
+        """
+        moment = _zoned(as_of)
+        columns = self._definition(service.definition).columns
+        return self._readers.ask(
+            lambda conn: latest_row(
+                conn, service.view, service.definition, columns, symbol, interval, moment, watermark, source
+            )
+        )
+
+    def latest(
+        self,
+        service: FeatureService,
+        symbols: Sequence[str],
+        as_of: datetime,
+        watermark: int | None = None,
+        source: str | None = None,
+    ) -> list[FeatureRow]:
+        """Return `row` of each symbol that has one, in the order asked."""
+        found = (self.row(service, symbol, as_of, watermark, source) for symbol in symbols)
+        return [row for row in found if row is not None]
+
+    def features(
+        self,
+        service: FeatureService,
+        symbols: Sequence[str],
+        as_of: datetime | None = None,
+        watermark: int | None = None,
+        source: str | None = None,
+    ) -> DataFrame:
+        """Return the history of the symbols as known at `as_of` (now, if None): one row per bar, newest version."""
+        asked = History(
+            service.view, service.definition, service.columns, symbols,
+            as_of=_zoned(as_of) if as_of else None, watermark=watermark, source=source,
+        )  # fmt: skip
+        return self._readers.ask(partial(offline.history, asked=asked))
+
+    def training_set(
+        self,
+        service: FeatureService,
+        symbols: Sequence[str],
+        start: datetime,
+        end: datetime,
+        as_of: datetime | None = None,
+        watermark: int | None = None,
+        source: str | None = None,
+    ) -> DataFrame:
+        """Return the bars with start <= timestamp <= end, each as it was known when it was first decided on.
+
+        A later revision of a bar or of a headline is not in it, as it was not there for the decision.
+        """
+        asked = History(
+            service.view, service.definition, service.columns, symbols,
+            as_of=_zoned(as_of) if as_of else None, watermark=watermark, source=source,
+            start=_zoned(start), end=_zoned(end),
+        )  # fmt: skip
+        return self._readers.ask(partial(offline.at_decision, asked=asked))
+
+    def verify(self, row: FeatureRow) -> bool:
+        """Return whether the row says what its hash was taken of."""
+        return row.computed_hash() == row.row_hash
+
+    def by_id(self, view: str, row_id: int) -> FeatureRow | None:
+        """Return one stored row by its number; None if there is none."""
+        return self._readers.ask(partial(self._by_id, view, row_id))
+
+    def recompute(
+        self,
+        definition: str,
+        source: str,
+        symbol: str,
+        interval: str,
+        timestamp: datetime,
+        as_of: datetime,
+        watermark: int,
+    ) -> Recomputed | None:
+        """Return a row computed anew from raw under its own definition, as the store answered at (as_of, watermark).
+
+        Reads no derived row: bars, splits, news and scores only. None if there was nothing to answer with.
+        """
+        asked = (definition, source, symbol, interval, _zoned(timestamp), _zoned(as_of), watermark)
+        found = self._readers.ask(
+            lambda conn: conn.execute(
+                "select row_hash, known_at, columns, numbers from features.recompute(%s, %s, %s, %s, %s, %s, %s)", asked
+            ).fetchone()
+        )
+        if found is None:
+            return None
+        row_hash, known_at, columns, numbers = found
+        return Recomputed(row_hash.hex(), known_at, dict(zip(columns, numbers, strict=True)))
+
+    def newest_service(self, name: str) -> FeatureService:
+        """Return a service on the daily view's active definition."""
+        return services.newest_service(self._url, name)
+
+    def close(self) -> None:
+        """Close the calling thread's connection."""
+        self._readers.close()
+
+    def _by_id(self, view: str, row_id: int, conn: psycopg.Connection) -> FeatureRow | None:
+        from psycopg import sql
+
+        from feature_store.online import row_columns, to_row
+
+        relation = sql.Identifier(*view.split("."))
+        named = conn.execute(
+            sql.SQL("select definition from {} where row_id = %s").format(relation), (row_id,)
+        ).fetchone()
+        if named is None:
+            return None
+        columns = self._definition(named[0]).columns
+        query = sql.SQL("select {} from {} as r where r.row_id = %s").format(row_columns(view, columns), relation)
+        found = conn.execute(query, (row_id,)).fetchone()
+        return None if found is None else to_row(view, named[0], columns, found)
+
+    def _definition(self, name: str) -> Definition:
+        if name not in self._definitions:
+            self._definitions[name] = definitions.definition(self._url, name)
+        return self._definitions[name]
+
+
+def _zoned(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise NaiveTimeError(f"expected a date-time with a zone, found {moment.isoformat()}; add one, such as +00:00")
+    return moment
