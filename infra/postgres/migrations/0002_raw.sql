@@ -17,6 +17,7 @@ create table raw.ingestion_batches (
     rows_in integer not null check (rows_in >= 0),
     rows_published integer not null check (rows_published >= 0),
     rows_unchanged integer not null check (rows_unchanged >= 0),
+    rows_merged integer not null check (rows_merged >= 0),
     rows_quarantined integer not null check (rows_quarantined >= 0),
     status text not null check (status in ('published', 'refused')),
     watermark bigint not null references raw.watermarks,
@@ -24,8 +25,11 @@ create table raw.ingestion_batches (
     dagster_run_id text,
     trace_id text not null,
     recorded_at timestamptz not null default clock_timestamp(),
-    check (rows_in = rows_published + rows_unchanged + rows_quarantined or status = 'refused')
+    check (rows_in = rows_published + rows_unchanged + rows_merged + rows_quarantined or status = 'refused')
 );
+comment on column raw.ingestion_batches.reader is 'How the payload is read: {"request": what was asked, part of the batch''s identity; "context": calendar of each symbol}. With the payload it gives the batch''s rows again.';
+comment on column raw.ingestion_batches.rows_unchanged is 'Rows that say what was already known.';
+comment on column raw.ingestion_batches.rows_merged is 'Rows folded into another of the same batch: equal duplicates, and rows of one news item that name other symbols.';
 create index on raw.ingestion_batches (source, kind, payload_sha256);
 
 create table raw.price_bars (

@@ -1,0 +1,122 @@
+"""A batch's outcome between its three forms: judged in memory, recorded in the warehouse, reported to people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from trading.adapters.warehouse import Batch
+from trading.ingestion.candidates import Candidate, Defect, Parsed
+from trading.ingestion.reader import Kind
+from trading.ingestion.report import BatchReport
+from trading.ingestion.rows import RawRow
+from trading.quality.gate import Facts, Verdict
+
+_COUNTS = ("in", "published", "unchanged", "merged", "quarantined")
+_ABOUT = {"prices": "timestamp", "actions": "nominal_at", "news": "published_at"}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A batch that went through the gate: what was read, the verdict, the facts it rests on, the rows that passed."""
+
+    parsed: Parsed
+    verdict: Verdict
+    facts: Facts
+    calendars: dict[str, str]
+    rows: list[RawRow]
+    rows_merged: int
+
+    @property
+    def defects(self) -> list[Defect]:
+        """Every broken rule, of rows that could not be read and of rows that did not pass."""
+        return [*self.parsed.defects, *self.verdict.defects]
+
+    @property
+    def rows_quarantined(self) -> int:
+        """The number of rows with a defect."""
+        return len({defect.number for defect in self.defects})
+
+    @property
+    def bad_share(self) -> float:
+        """The share of quarantined rows, 0..1."""
+        return self.rows_quarantined / self.parsed.rows_in if self.parsed.rows_in else 0.0
+
+    @property
+    def broken(self) -> dict[str, int]:
+        """Rule -> rows that broke it."""
+        return dict(Counter(defect.rule for defect in self.defects))
+
+
+def report_of_judged(
+    batch: Batch, judged: Judged, watermark: int, *, rows_published: int, drafts: dict[str, str]
+) -> BatchReport:
+    """Return the report of a batch that is being published; its id is not known yet."""
+    first, last = range_of(batch.kind, judged.verdict.good)
+    return BatchReport(
+        **_identity(batch),
+        status="published",
+        batch_ids=(),
+        watermark=watermark,
+        received_at=batch.received_at.isoformat(),
+        rows_in=judged.parsed.rows_in,
+        rows_published=rows_published,
+        rows_unchanged=len(judged.rows) - rows_published,
+        rows_merged=judged.rows_merged,
+        rows_quarantined=judged.rows_quarantined,
+        first_date=first.date().isoformat() if first else None,
+        last_date=last.date().isoformat() if last else None,
+        symbols=tuple(sorted({symbol for candidate in judged.verdict.good for symbol in _named(candidate)})),
+        quarantine=judged.broken,
+        checks=tuple({**asdict(check), "passed": check.passed} for check in judged.verdict.checks),
+        drafts=drafts,
+    )
+
+
+def report_of_recorded(batch: Batch, found: dict[str, Any]) -> BatchReport:
+    """Return the report of a batch that the warehouse has already."""
+    told = found["report"]
+    return BatchReport(
+        **_identity(batch),
+        status="already ingested",
+        batch_ids=(found["batch_id"],),
+        watermark=found["watermark"],
+        received_at=found["received_at"].isoformat(),
+        **{f"rows_{name}": found[f"rows_{name}"] for name in _COUNTS},
+        **{name: told[name] for name in ("quarantine", "drafts", "first_date", "last_date")},
+        symbols=tuple(told["symbols"]),
+        checks=tuple(told["checks"]),
+    )
+
+
+def recorded_values(batch: Batch, judged: Judged, report: BatchReport) -> dict[str, Any]:
+    """Return the columns of `raw.ingestion_batches` that a batch's outcome decides."""
+    first, last = range_of(batch.kind, judged.verdict.good)
+    told = {name: getattr(report, name) for name in ("quarantine", "drafts", "first_date", "last_date")}
+    return {
+        "status": report.status,
+        "reader": {"request": batch.reader.as_dict(), "context": {"calendars": judged.calendars}},
+        "report": {**told, "symbols": list(report.symbols), "checks": list(report.checks)},
+        "range_from": first,
+        "range_to": last,
+        **{f"rows_{name}": getattr(report, f"rows_{name}") for name in _COUNTS},
+    }
+
+
+def range_of(kind: Kind, good: Sequence[Candidate]) -> tuple[datetime | None, datetime | None]:
+    """Return the first and last moment that the good rows are about."""
+    about = [candidate.values[_ABOUT[kind]] for candidate in good]
+    return (min(about), max(about)) if about else (None, None)
+
+
+def _identity(batch: Batch) -> dict[str, Any]:
+    names = ("source", "kind", "mode", "payload_key", "payload_sha256", "payload_name")
+    return {**{name: getattr(batch, name) for name in names}, "partition": batch.reader.partition}
+
+
+def _named(candidate: Candidate) -> tuple[str, ...]:
+    values = candidate.values
+    return tuple(values["symbols"]) if "symbols" in values else (values["symbol"],)

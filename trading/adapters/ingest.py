@@ -1,0 +1,191 @@
+"""Ingestion: one delivery of one source becomes one batch in the warehouse, or one clear refusal.
+
+The order matters. The payload is stored first, under its content; then rows are judged in a staging frame; then one
+transaction publishes. Whatever stops in between leaves nothing half done, and the same call again completes the work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import psycopg
+
+from trading.adapters import warehouse
+from trading.adapters.batch_report import Judged, recorded_values, report_of_judged, report_of_recorded
+from trading.adapters.completeness import publish_session_quality
+from trading.adapters.instruments import calendars_of, publish_drafts
+from trading.adapters.object_store import payload_key
+from trading.adapters.placing import place_bars, to_rows
+from trading.adapters.warehouse import Batch
+from trading.errors import InputError, NaiveTimeError, QualityError
+from trading.ingestion.candidates import Parsed, parse
+from trading.ingestion.folding import folded
+from trading.ingestion.ports import Delivery, PayloadStore, Source
+from trading.ingestion.reader import Kind, Mode
+from trading.ingestion.report import BatchReport
+from trading.ingestion.rows import VersionedRow
+from trading.ingestion.versions import new_versions
+from trading.quality.gate import Facts, judge
+from trading.telemetry import current_trace_id
+
+MAX_BAD_SHARE = 0.2
+
+
+def ingest(
+    source: Source,
+    kind: Kind,
+    *,
+    now: datetime,
+    database_url: str,
+    object_store: PayloadStore,
+    mode: Mode | None = None,
+    delivered_at: datetime | None = None,
+    partition: str | None = None,
+    run_id: str | None = None,
+    max_bad_share: float = MAX_BAD_SHARE,
+) -> BatchReport:
+    """Ingest what `source` delivers of `kind` and derive what follows from it; return the batch's report.
+
+    Args:
+        source: The vendor, such as `source_named("sample")`.
+        kind: `prices`, `actions` or `news`.
+        now: The clock; the batch counts as received then, or at `delivered_at` where the drop carries its own time.
+        database_url: The warehouse (libpq form).
+        object_store: Where the payload stays.
+        mode: `history` or `live`; the source's default where None.
+        delivered_at: See `now`; part of the batch's identity.
+        partition: A month `2004-05`, months `2004-05..2004-08`, or None for everything.
+        run_id: The Dagster run, for the record.
+        max_bad_share: Above this share of quarantined rows (0..1) nothing of the batch is published.
+
+    Raises:
+        InputError: the file or an argument is wrong as a whole; nothing was written.
+        QualityError: too many bad rows; the batch is recorded as refused, with its quarantine.
+        EngineUnavailableError, DiskFullError: an engine failed; nothing is half published, run it again.
+    """
+    delivery = source.deliver(kind, partition)
+    sha256 = hashlib.sha256(delivery.payload).hexdigest()
+    batch = Batch(
+        source=source.name,
+        kind=kind,
+        mode=mode or source.default_mode,
+        received_at=_received_at(now, delivered_at),
+        delivered_at=delivered_at,
+        payload_key=payload_key(sha256),
+        payload_sha256=sha256,
+        payload_name=delivery.name,
+        reader=delivery.reader,
+        dagster_run_id=run_id,
+        trace_id=current_trace_id(),
+    )
+    report = _already_ingested(database_url, batch)
+    if report is None:
+        report = _publish(database_url, object_store, batch, delivery, max_bad_share)
+    # Also after "already ingested": a run that died between publishing and deriving is completed by the next one.
+    warehouse.advance_features(database_url)
+    return report
+
+
+def _received_at(now: datetime, delivered_at: datetime | None) -> datetime:
+    if delivered_at is None:
+        return now
+    if delivered_at.tzinfo is None:
+        raise NaiveTimeError(f"expected a delivery time with a zone, found {delivered_at.isoformat()}; add its offset")
+    if delivered_at > now:
+        raise InputError(f"expected a delivery time that has passed, found {delivered_at.isoformat()}")
+    return delivered_at
+
+
+def _already_ingested(url: str, batch: Batch) -> BatchReport | None:
+    with warehouse.publishing(url) as conn:
+        found = warehouse.earlier_batch(conn, batch, "published")
+    return report_of_recorded(batch, found) if found else None
+
+
+def _publish(url: str, store: PayloadStore, batch: Batch, delivery: Delivery, max_bad_share: float) -> BatchReport:
+    parsed = parse(delivery.payload, delivery.reader)
+    store.put(delivery.payload)
+    while True:
+        judged = _judge(url, batch, parsed)
+        if judged.bad_share > max_bad_share:
+            raise _refuse(url, batch, judged, max_bad_share)
+        with warehouse.publishing(url) as conn:
+            watermark = warehouse.take_watermark(conn, f"ingest {batch.kind} of {batch.source}")
+            if (found := warehouse.earlier_batch(conn, batch, "published")) is not None:
+                conn.rollback()
+                return report_of_recorded(batch, found)
+            if _facts(conn, batch, judged.calendars) == judged.facts:
+                return _write(conn, batch, judged, watermark)
+            conn.rollback()
+        # Another publisher changed what the rules rest on while we judged: read and judge again.
+        parsed = parse(delivery.payload, delivery.reader)
+
+
+def _judge(url: str, batch: Batch, parsed: Parsed) -> Judged:
+    named = (candidate.values.get("symbol") for candidate in parsed.candidates)
+    symbols = {symbol for symbol in named if symbol is not None}
+    with warehouse.publishing(url) as conn:
+        calendars = dict.fromkeys(symbols, batch.reader.calendar) | calendars_of(conn, symbols)
+        facts = _facts(conn, batch, calendars)
+        if batch.kind == "prices":
+            place_bars(conn, batch.source, batch.received_at, parsed.candidates, calendars)
+    left, rows_merged = folded(batch.kind, parsed.candidates)
+    verdict = judge(batch.kind, left, facts)
+    rows = to_rows(batch.kind, batch.source, verdict.good)
+    return Judged(parsed, verdict, facts, calendars, rows, rows_merged)
+
+
+def _facts(conn: psycopg.Connection, batch: Batch, calendars: dict[str, str]) -> Facts:
+    adjustments = warehouse.series_adjustments(conn, batch.source, calendars) if batch.kind == "prices" else {}
+    return Facts(batch.received_at, batch.mode, adjustments, warehouse.first_live_at(conn, batch.source, batch.kind))
+
+
+def _write(conn: psycopg.Connection, batch: Batch, judged: Judged, watermark: int) -> BatchReport:
+    """Write the whole batch under `watermark`; the caller's transaction makes it visible at once."""
+    known = warehouse.known_versions(conn, batch.kind, batch.source, [row.key for row in judged.rows], watermark)
+    versions = new_versions(judged.rows, known, batch.mode, batch.received_at)
+    drafts: dict[str, str] = {}
+    if batch.kind == "prices":
+        drafts = publish_drafts(conn, _first_known(versions), judged.calendars, watermark)
+    report = report_of_judged(batch, judged, watermark, rows_published=len(versions), drafts=drafts)
+    batch_id = _write_batch(conn, batch, judged, report)
+    warehouse.insert_rows(conn, batch.kind, versions, watermark, batch_id)
+    if batch.kind == "prices":
+        publish_session_quality(conn, batch.source, {str(version.row.key[1]) for version in versions}, watermark)
+    return replace(report, batch_ids=(batch_id,))
+
+
+def _write_batch(conn: psycopg.Connection, batch: Batch, judged: Judged, report: BatchReport) -> int:
+    batch_id = warehouse.insert_batch(conn, batch, report.watermark, recorded_values(batch, judged, report))
+    warehouse.insert_quarantine(conn, judged.defects, batch_id)
+    return batch_id
+
+
+def _first_known(versions: Sequence[VersionedRow]) -> dict[str, datetime]:
+    since: dict[str, datetime] = {}
+    for version in versions:
+        symbol = str(version.row.key[0])
+        since[symbol] = min(since.get(symbol, version.known_at), version.known_at)
+    return since
+
+
+def _refuse(url: str, batch: Batch, judged: Judged, max_bad_share: float) -> QualityError:
+    """Record the refused batch, once, and return the error that says why."""
+    with warehouse.publishing(url) as conn:
+        found = warehouse.earlier_batch(conn, batch, "refused")
+        batch_id = found["batch_id"] if found else _write_refused(conn, batch, judged)
+    broken = ", ".join(f"{rule} {count}" for rule, count in sorted(judged.broken.items()))
+    return QualityError(
+        f"expected at most {max_bad_share:.0%} bad rows in {batch.payload_name}, found {judged.bad_share:.0%} "
+        f"({judged.rows_quarantined} of {judged.parsed.rows_in}: {broken}); nothing was published, "
+        f"see raw.quarantined_rows of batch {batch_id}"
+    )
+
+
+def _write_refused(conn: psycopg.Connection, batch: Batch, judged: Judged) -> int:
+    watermark = warehouse.take_watermark(conn, f"refuse {batch.kind} of {batch.source}")
+    report = report_of_judged(batch, judged, watermark, rows_published=0, drafts={})
+    return _write_batch(conn, batch, judged, replace(report, status="refused", rows_unchanged=0))

@@ -1,0 +1,82 @@
+"""From the stored payload to a batch's rows once more, for replay: is what the tables say what the vendor delivered?
+
+Everything that decided the batch's rows is in the payload, in the batch (mode, times, reader, calendars), in its
+quarantine and in the versions that were there before it; nothing of today is asked, and no quality gate is run again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from trading.adapters import warehouse
+from trading.adapters.placing import place_bars, to_rows
+from trading.errors import InputError
+from trading.ingestion.candidates import Candidate, parse
+from trading.ingestion.folding import folded
+from trading.ingestion.ports import PayloadStore
+from trading.ingestion.reader import Kind, Mode, Reader
+from trading.ingestion.rows import VersionedRow
+from trading.ingestion.versions import new_versions
+
+
+@dataclass(frozen=True)
+class RecordedBatch:
+    """A batch as the warehouse recorded it."""
+
+    source: str
+    kind: Kind
+    mode: Mode
+    received_at: datetime
+    payload_key: str
+    payload_sha256: str
+    status: str
+    watermark: int
+    reader: dict[str, Any]
+
+
+def rows_of_payload(conn: psycopg.Connection, store: PayloadStore, batch_id: int) -> list[VersionedRow]:
+    """Return the rows that a batch published, made again from its payload; each has its `row_hash`.
+
+    Raises:
+        PayloadHashError: the object store has not the payload that the batch recorded.
+        InputError: no batch has this id.
+    """
+    batch = recorded_batch(conn, batch_id)
+    payload = store.get(batch.payload_key, batch.payload_sha256)
+    if batch.status != "published":
+        return []
+    candidates = parse(payload, Reader.from_dict(batch.reader["request"])).candidates
+    if batch.kind == "prices":
+        place_bars(conn, batch.source, batch.received_at, candidates, batch.reader["context"]["calendars"])
+    good = _without_quarantined(conn, batch_id, folded(batch.kind, candidates)[0])
+    rows = to_rows(batch.kind, batch.source, good)
+    known = warehouse.known_versions(conn, batch.kind, batch.source, [row.key for row in rows], batch.watermark)
+    return new_versions(rows, known, batch.mode, batch.received_at)
+
+
+def recorded_batch(conn: psycopg.Connection, batch_id: int) -> RecordedBatch:
+    """Return what the warehouse recorded of a batch.
+
+    Raises:
+        InputError: no batch has this id.
+    """
+    found = conn.execute(
+        "select source, kind, mode, received_at, payload_key, payload_sha256, status, watermark, reader "
+        "from raw.ingestion_batches where batch_id = %s",
+        (batch_id,),
+    ).fetchone()
+    if found is None:
+        raise InputError(f"expected the id of a batch of raw.ingestion_batches, found {batch_id}")
+    return RecordedBatch(*found)
+
+
+def _without_quarantined(conn: psycopg.Connection, batch_id: int, candidates: list[Candidate]) -> list[Candidate]:
+    refused = {
+        number
+        for (number,) in conn.execute("select row_number from raw.quarantined_rows where batch_id = %s", (batch_id,))
+    }
+    return [candidate for candidate in candidates if candidate.number not in refused]

@@ -1,0 +1,37 @@
+"""Vendors behind `trading.ingestion.ports.Source`, one module each, chosen by name here and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trading.adapters.sources.files import Files
+from trading.adapters.sources.sample import Sample
+from trading.errors import InputError
+from trading.ingestion.ports import Source
+from trading.ingestion.reader import Adjustment
+
+NAMES = ("files", "sample")
+
+
+def source_named(
+    name: str,
+    *,
+    file: Path | None = None,
+    columns: dict[str, str] | None = None,
+    adjustment: Adjustment | None = None,
+    calendar: str = "XNYS",
+) -> Source:
+    """Return the source of this name; only `files` takes a file and the words that describe it.
+
+    Raises:
+        InputError: no source has this name, or the options are not its own.
+    """
+    if name == "sample":
+        if file is not None or columns or adjustment is not None:
+            raise InputError("expected no --file, --map or --adjustment with the source sample: it brings its own data")
+        return Sample()
+    if name == "files":
+        if file is None:
+            raise InputError("expected --file with the source files: a CSV or Parquet file")
+        return Files(file, columns or {}, adjustment or "raw", calendar)
+    raise InputError(f"expected a source of {', '.join(NAMES)}, found {name!r}")

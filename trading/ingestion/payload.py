@@ -1,0 +1,182 @@
+"""Payload bytes to records of cells, column names resolved. What a cell means is `cells`' business.
+
+A whole file that cannot be read fails here, in one line: empty, truncated, not of the type its name says, or without a
+column that its kind must have. A single bad row never does; it becomes a defect later.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from trading.errors import MissingColumnError, UnreadablePayloadError
+from trading.ingestion.reader import Kind, Reader
+
+Cell = str | int | float | bool | Decimal | date | datetime | list[Any] | None
+
+# Our column -> the names that files commonly use for it, in lower case; the first that a file has is taken.
+COLUMNS: dict[Kind, dict[str, tuple[str, ...]]] = {
+    "prices": {
+        "symbol": ("symbol", "ticker"),
+        "timestamp": ("timestamp", "date", "datetime", "time"),
+        "open": ("open",),
+        "high": ("high",),
+        "low": ("low",),
+        "close": ("close",),
+        "volume": ("volume",),
+        "interval": ("interval",),
+    },
+    "actions": {
+        "symbol": ("symbol", "ticker"),
+        "kind": ("kind",),
+        "ex_date": ("ex_date", "date"),
+        "ratio": ("ratio",),
+    },
+    "news": {
+        "id": ("id", "news_id", "post_id"),
+        "published_at": ("published_at", "created_at", "timestamp", "date"),
+        "symbols": ("symbols", "symbol", "tickers", "ticker"),
+        "headline": ("headline", "title", "text"),
+        "url": ("url", "link"),
+        "body": ("body", "content", "summary"),
+    },
+}
+OPTIONAL: dict[Kind, frozenset[str]] = {
+    "prices": frozenset({"interval"}),
+    "actions": frozenset({"kind"}),
+    "news": frozenset({"url", "body"}),
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One data row of a payload: its number from 1, its cells under our column names, None where the row ends early."""
+
+    number: int
+    cells: dict[str, Cell]
+    is_whole: bool = True
+
+
+def records(payload: bytes, reader: Reader) -> list[Record]:
+    """Return every data row of the payload, in its order.
+
+    Raises:
+        UnreadablePayloadError: empty, truncated, or not of the format that the reader names.
+        MissingColumnError: a column that this kind must have is not there.
+    """
+    if not payload:
+        raise UnreadablePayloadError(f"expected {reader.kind} in a {reader.format} file, found an empty file")
+    found = _parquet(payload, reader) if reader.format == "parquet" else _csv(payload, reader)
+    if not found:
+        raise UnreadablePayloadError(f"expected rows of {reader.kind}, found a file with a header and nothing below it")
+    return found
+
+
+def resolved_columns(names: Sequence[str], reader: Reader) -> dict[str, str]:
+    """Return our column -> the file's column, by the user's mapping first and by the usual names else.
+
+    Raises:
+        MissingColumnError: a mapped column is not in the file, or a required one cannot be found.
+    """
+    by_usual = {name.strip().lower().replace(" ", "_"): name for name in reversed(names)}
+    resolved = {}
+    for ours, usual in COLUMNS[reader.kind].items():
+        theirs = reader.columns.get(ours) or next((by_usual[name] for name in usual if name in by_usual), None)
+        if theirs is not None and theirs in names:
+            resolved[ours] = theirs
+        elif ours in reader.columns or ours not in OPTIONAL[reader.kind]:
+            looked_for = " or ".join([reader.columns[ours]] if ours in reader.columns else usual)
+            raise MissingColumnError(
+                f"expected a column for {ours} ({looked_for}), found {', '.join(names)}; "
+                f"name it with --map {ours}=THEIRS"
+            )
+    _refuse_unknown_targets(reader)
+    return resolved
+
+
+def _refuse_unknown_targets(reader: Reader) -> None:
+    if unknown := sorted(set(reader.columns) - set(COLUMNS[reader.kind])):
+        raise MissingColumnError(
+            f"expected a mapping onto one of {', '.join(COLUMNS[reader.kind])}, found {', '.join(unknown)}"
+        )
+
+
+def _csv(payload: bytes, reader: Reader) -> list[Record]:
+    text = _text(payload, reader)
+    try:
+        lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
+    except csv.Error as error:
+        raise UnreadablePayloadError(f"expected CSV, found a line that is none ({error}); is it truncated?") from error
+    if not lines:
+        raise UnreadablePayloadError(f"expected {reader.kind} in a CSV file, found only blank lines")
+    names, data = lines[0], lines[1:]
+    columns = resolved_columns(names, reader)
+    if data and len(data[-1]) < len(names) and not text.endswith(("\n", "\r")):
+        raise UnreadablePayloadError(
+            f"expected {len(names)} values in the last line, found {len(data[-1])}: "
+            "the file is truncated; deliver it whole"
+        )
+    places = {ours: names.index(theirs) for ours, theirs in columns.items()}
+    return [_csv_record(number, line, places, len(names)) for number, line in enumerate(data, start=1)]
+
+
+def _csv_record(number: int, line: list[str], places: dict[str, int], width: int) -> Record:
+    cells: dict[str, Cell] = {ours: line[at] if at < len(line) else None for ours, at in places.items()}
+    return Record(number, cells, is_whole=len(line) == width)
+
+
+def _text(payload: bytes, reader: Reader) -> str:
+    try:
+        plain = gzip.decompress(payload) if reader.format == "csv.gz" else payload
+        return plain.decode("utf-8-sig")
+    except (EOFError, OSError, zlib.error) as error:
+        raise UnreadablePayloadError(f"expected a whole gzip file, found: {error}; deliver it again") from error
+    except UnicodeDecodeError as error:
+        raise UnreadablePayloadError(f"expected text in UTF-8, found: {error}") from error
+
+
+def _parquet(payload: bytes, reader: Reader) -> list[Record]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(io.BytesIO(payload))
+        columns = resolved_columns(schema.names, reader)
+        table = pq.read_table(io.BytesIO(payload), columns=sorted(set(columns.values())))
+    except (pa.ArrowException, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise UnreadablePayloadError(f"expected a Parquet file, found: {first}; is it truncated?") from error
+    cells = {ours: list(_column(table.column(theirs))) for ours, theirs in columns.items()}
+    return [
+        Record(number, dict(zip(cells, row, strict=True)))
+        for number, row in enumerate(zip(*cells.values(), strict=True), start=1)
+    ]
+
+
+def _column(column: Any) -> Iterator[Cell]:
+    """Yield the values of an Arrow column as Python values that lose nothing."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+        values = column.to_pylist()
+        # Parquet written from a data frame has no bare dates: a naive column of midnights only is one of dates.
+        if column.type.tz is None and all(value is None or _is_midnight(value) for value in values):
+            return iter([None if value is None else value.date() for value in values])
+        return iter(values)
+    if pa.types.is_float32(column.type) or pa.types.is_float16(column.type):
+        # The shortest text of the narrow float: 94.2 and not 94.19999694824219.
+        narrow = column.to_numpy(zero_copy_only=False)
+        return iter([float(str(value)) for value in narrow])
+    return iter(column.to_pylist())
+
+
+def _is_midnight(value: datetime) -> bool:
+    return (value.hour, value.minute, value.second, value.microsecond) == (0, 0, 0, 0)

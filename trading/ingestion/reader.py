@@ -1,0 +1,78 @@
+"""How a payload is read: everything beside the bytes that decides which rows come out.
+
+A batch stores its reader, so that years later the same payload gives the same rows. A change of the parser that would
+give other rows for an old payload needs a new `parser` number and keeps the old path.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any, Literal, cast, get_args
+
+from trading.errors import InputError
+
+Kind = Literal["prices", "actions", "news"]
+Mode = Literal["history", "live"]
+Adjustment = Literal["raw", "split", "all"]
+Format = Literal["csv", "csv.gz", "parquet"]
+
+_PARTITION = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))(?:\.\.(\d{4}-(?:0[1-9]|1[0-2])))?")
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The reading of one payload.
+
+    Attributes:
+        columns: The user's mapping, our column -> the file's; what it does not name is found by its usual names.
+        calendar: The exchange calendar of symbols that no instrument describes yet.
+        partition: None for all rows, a month `2004-05`, or months `2004-05..2004-08`, both ends included.
+    """
+
+    kind: Kind
+    format: Format
+    columns: dict[str, str] = field(default_factory=dict)
+    interval: str = "1d"
+    adjustment: Adjustment = "raw"
+    calendar: str = "XNYS"
+    partition: str | None = None
+    parser: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what no parser here can follow."""
+        if self.adjustment not in get_args(Adjustment):
+            raise InputError(f"expected the adjustment raw, split or all, found {self.adjustment!r}")
+        if self.parser != 1:
+            raise InputError(f"expected parser 1, found {self.parser}: this payload needs a newer release")
+        if self.partition is not None and not _PARTITION.fullmatch(self.partition):
+            raise InputError(f"expected a month such as 2004-05 or months 2004-05..2004-08, found {self.partition!r}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the reader as JSON values; part of a batch's identity."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Reader:
+        """Return the reader that `as_dict` wrote."""
+        return cls(**values)
+
+    def wants(self, day: date) -> bool:
+        """Tell whether a row about `day` belongs to the partition asked for."""
+        if self.partition is None:
+            return True
+        first, last = cast(re.Match[str], _PARTITION.fullmatch(self.partition)).groups()
+        return first <= f"{day:%Y-%m}" <= (last or first)
+
+
+def format_of(name: str) -> Format:
+    """Return the format that a file's name promises.
+
+    Raises:
+        InputError: neither CSV nor Parquet by its name.
+    """
+    for ending, found in ((".csv.gz", "csv.gz"), (".csv", "csv"), (".parquet", "parquet"), (".pq", "parquet")):
+        if name.lower().endswith(ending):
+            return cast(Format, found)
+    raise InputError(f"expected a file named .csv, .csv.gz or .parquet, found {name}")

@@ -1,0 +1,65 @@
+"""What became of a batch, for people, for the command line and for asset metadata."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from trading.ingestion.reader import Kind, Mode
+
+Status = Literal["published", "refused", "already ingested"]
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """The outcome of one batch; rows_in = published + unchanged + merged + quarantined, unless it was refused.
+
+    Attributes:
+        rows_unchanged: Rows that say what was already known.
+        rows_merged: Rows folded into another: equal duplicates, news rows that differ only in their symbols.
+        quarantine: Rule -> rows that broke it (a row may break several).
+        checks: Each expectation: rule, columns, rows judged, rows that broke it.
+        drafts: Symbols that were not known and got a draft instrument with the calendar named.
+        first_date, last_date: The range of the good rows (ISO dates), None where there is none.
+    """
+
+    source: str
+    kind: Kind
+    mode: Mode
+    status: Status
+    batch_ids: tuple[int, ...]
+    watermark: int
+    received_at: str
+    payload_key: str
+    payload_sha256: str
+    payload_name: str
+    partition: str | None
+    rows_in: int
+    rows_published: int
+    rows_unchanged: int
+    rows_merged: int
+    rows_quarantined: int
+    first_date: str | None = None
+    last_date: str | None = None
+    symbols: tuple[str, ...] = ()
+    quarantine: dict[str, int] = field(default_factory=dict)
+    checks: tuple[dict[str, Any], ...] = ()
+    drafts: dict[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return asdict(self)
+
+    def sentence(self) -> str:
+        """Return the report as one line for people."""
+        batch = ", ".join(str(batch_id) for batch_id in self.batch_ids)
+        if self.status == "already ingested":
+            return f"{self.kind} of {self.source}: already ingested as batch {batch}; nothing was added"
+        broken = ", ".join(f"{rule} {count}" for rule, count in sorted(self.quarantine.items()))
+        drafts = ", ".join(f"{symbol} ({calendar})" for symbol, calendar in sorted(self.drafts.items()))
+        return (
+            f"{self.kind} of {self.source}: batch {batch}, {self.rows_in} rows in, {self.rows_published} published, "
+            f"{self.rows_unchanged} unchanged, {self.rows_merged} merged, {self.rows_quarantined} quarantined"
+            + (f" ({broken})" if broken else "")
+            + (f"; draft instruments: {drafts}" if drafts else "")
+        )

@@ -1,0 +1,125 @@
+"""The verdict on a batch: which rows are good, which break which rule, and what each check found."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from trading.errors import QualityError
+from trading.ingestion.candidates import Candidate, Defect
+from trading.ingestion.reader import Kind, Mode
+from trading.quality.suites import RULES, expectations, great_expectations
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the warehouse knows that a rule needs.
+
+    Attributes:
+        received_at: When the batch was received; nothing in it may be from later.
+        series_adjustments: The adjustment of each symbol that the source has bars of.
+        first_live_at: When the source's first live batch of this kind was received; None where there is none.
+    """
+
+    received_at: datetime
+    mode: Mode
+    series_adjustments: Mapping[str, str] = field(default_factory=dict)
+    first_live_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One expectation and what it found; an asset check shows it."""
+
+    rule: str
+    columns: str
+    rows: int
+    broken: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether no row broke it."""
+        return self.broken == 0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The good rows in their order, the rows that broke a rule (one defect per rule), and every check."""
+
+    good: list[Candidate]
+    defects: list[Defect]
+    checks: list[Check]
+
+
+def judge(kind: Kind, candidates: list[Candidate], facts: Facts) -> Verdict:
+    """Return the verdict on the candidates of one batch, duplicates already folded."""
+    if not candidates:
+        return Verdict([], [], [])
+    broken: dict[int, dict[str, str]] = defaultdict(dict)
+    checks = []
+    for result in _validated(kind, candidates, facts):
+        rule, columns = result.expectation_config.meta["rule"], _columns(result.expectation_config.kwargs)
+        places = result.result["unexpected_index_list"]
+        checks.append(Check(rule, columns, len(candidates), len(places)))
+        for place in places:
+            broken[place].setdefault(rule, f"{columns}: expected that {RULES[rule]}")
+    good = [candidate for place, candidate in enumerate(candidates) if place not in broken]
+    defects = [candidates[at].defect(rule, detail) for at in sorted(broken) for rule, detail in broken[at].items()]
+    return Verdict(good, defects, sorted(checks, key=lambda check: (check.rule, check.columns)))
+
+
+def _validated(kind: Kind, candidates: list[Candidate], facts: Facts) -> list[Any]:
+    """Run the suite. Great Expectations never raises, and reports its own mistakes as results: those raise here."""
+    gx = great_expectations()
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    frame = context.data_sources.add_pandas("staging").add_dataframe_asset(kind)
+    suite = context.suites.add(gx.ExpectationSuite(name=kind, expectations=expectations(kind)))
+    definition = gx.ValidationDefinition(
+        name=kind, data=frame.add_batch_definition_whole_dataframe("batch"), suite=suite
+    )
+    results = context.validation_definitions.add(definition).run(
+        batch_parameters={"dataframe": staging_frame(kind, candidates, facts)},
+        result_format={"result_format": "COMPLETE"},
+    )
+    for result in results.results:
+        if result.exception_info.get("raised_exception") or "unexpected_index_list" not in result.result:
+            raise QualityError(f"expected a verdict of {result.expectation_config.type}, found {result.exception_info}")
+    return list(results.results)
+
+
+def staging_frame(kind: Kind, candidates: list[Candidate], facts: Facts) -> Any:
+    """Return the candidates as a pandas frame, one row each, with the facts that rules compare them to."""
+    import pandas as pd
+
+    frame = pd.DataFrame([candidate.values for candidate in candidates])
+    frame["received_at"] = facts.received_at
+    frame["first_live_at"] = facts.first_live_at if facts.mode == "history" else None
+    numbers: tuple[str, ...] = ()
+    moments: tuple[str, ...] = ("received_at", "first_live_at", "nominal_at")
+    if kind == "prices":
+        numbers, moments = ("open", "high", "low", "close", "volume"), (*moments, "timestamp", "ends_at")
+        frame["series_adjustment"] = frame["symbol"].map(dict(facts.series_adjustments)).astype(object)
+    elif kind == "actions":
+        numbers = ("ratio",)
+    else:
+        moments = (*moments, "published_at", "starts_at")
+        frame["symbol_count"] = frame["symbols"].map(len)
+    for name in numbers:
+        frame[name] = frame[name].astype("float64")
+    for name in moments:
+        # All in UTC and then without a zone: Great Expectations reads `.values`, which pandas 3.1 warns of with one.
+        frame[name] = pd.to_datetime(frame[name], utc=True).dt.tz_localize(None).astype("datetime64[us]")
+    if kind == "prices":
+        # A bar that is not over yet breaks one rule, not two: sessions to come are not recorded.
+        frame.loc[frame["ends_at"] > frame["received_at"], "is_in_session"] = True
+    return frame
+
+
+def _columns(arguments: Mapping[str, Any]) -> str:
+    if "column_list" in arguments:
+        return ", ".join(arguments["column_list"])
+    return ", ".join(str(arguments[name]) for name in ("column", "column_A", "column_B") if name in arguments)
