@@ -67,6 +67,7 @@ class Platform:
     """The services of one state folder, as this process uses them.
 
     Attributes:
+        migrating: Make databases and apply migrations; a backup takes things as they are.
         ours: What this process started, in the order of starting.
     """
 
@@ -74,6 +75,7 @@ class Platform:
     environ: Mapping[str, str]
     names: frozenset[str]
     tell: Tell = silently
+    migrating: bool = True
     ours: dict[str, Started] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     _giving_up: bool = field(default=False, init=False)
@@ -167,8 +169,9 @@ class Platform:
                     f"{name} was not ready within {START_SECONDS:.0f} s: {found}; see {self.home.logs}"
                 )
             time.sleep(0.1)
-        for done in prepare(name, self.endpoints, embedded=VARIABLES.get(name) not in outside(self.environ)):
-            self.tell(f"{name}: {done}")
+        if self.migrating:
+            for done in prepare(name, self.endpoints, embedded=VARIABLES.get(name) not in outside(self.environ)):
+                self.tell(f"{name}: {done}")
         self.tell(f"{name}: healthy")
 
     def _problem(self, name: str, started: Started | None) -> str | None:
@@ -209,7 +212,7 @@ def remove_remains(home: Home) -> list[str]:
 
 @contextmanager
 def running_platform(
-    services: frozenset[str] | set[str], environ: Mapping[str, str], *, tell: Tell = silently
+    services: frozenset[str] | set[str], environ: Mapping[str, str], *, tell: Tell = silently, migrating: bool = True
 ) -> Iterator[Endpoints]:
     """Yield the endpoints of these services, starting those that neither run nor are set from outside, and what they need.
 
@@ -221,7 +224,7 @@ def running_platform(
     unknown = set(services) - set(NAMES)
     if unknown:
         raise PlatformError(f"expected services among {', '.join(NAMES)}, found {', '.join(sorted(unknown))}")
-    platform = Platform(Home.resolve(environ), environ, frozenset(services), tell)
+    platform = Platform(Home.resolve(environ), environ, frozenset(services), tell, migrating)
     platform.start()
     try:
         yield platform.endpoints

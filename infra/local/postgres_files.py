@@ -24,6 +24,7 @@ from infra.local.processes import RunAs
 # Not /tmp nor /var/tmp: those are swept, and this is data. Only root ever needs it.
 OUTSIDE = Path("/var/lib/tradeloom")
 VERSION = "18.6.3"
+RECORD = "postgres.json"
 
 
 def engine_user() -> RunAs:
@@ -82,9 +83,9 @@ def cluster_folder(home: Home, who: RunAs) -> Path:
     Raises:
         HomeError: The recorded place is gone.
     """
-    record = home.path / "postgres.json"
-    if record.exists():
-        folder = Path(json.loads(record.read_text())["folder"])
+    record = home.path / RECORD
+    folder = recorded_folder(home)
+    if folder is not None:
         if not folder.is_dir():
             raise HomeError(
                 f"expected the data of {home.path} in {folder}, found no such folder; restore a backup into a new state folder"
@@ -97,6 +98,12 @@ def cluster_folder(home: Home, who: RunAs) -> Path:
         (folder / "home").write_text(str(home.path))  # so that `doctor` can tell whose it was
         write_private(record, json.dumps({"folder": str(folder), "why": f"user {who.uid} cannot reach {home.path}"}))
     return folder
+
+
+def recorded_folder(home: Home) -> Path | None:
+    """Return where the data lies if it could not lie in the state folder."""
+    record = home.path / RECORD
+    return Path(json.loads(record.read_text())["folder"]) if record.exists() else None
 
 
 def own_folder(folder: Path, who: RunAs) -> None:

@@ -1,0 +1,66 @@
+"""Which engine is meant: the environment first, then what runs here, else one line."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.errors import NotRunningError
+from infra.local.endpoints import Endpoints
+from infra.local.home import Home
+from infra.local.processes import Identity, Record, this_process
+from infra.local.status import service_states
+
+
+def environ(tmp_path: Path, **more: str) -> dict[str, str]:
+    return {"TRADELOOM_HOME": str(tmp_path), **more}
+
+
+def test_an_address_from_outside_is_used_as_it_is(tmp_path: Path):
+    endpoints = Endpoints.resolve(environ(tmp_path, TRADELOOM_POSTGRES_URL="postgresql://u:p@db.example/x"))
+    assert endpoints.postgres_url == "postgresql://u:p@db.example/x"
+
+
+def test_a_missing_one_names_the_way_out(tmp_path: Path):
+    with pytest.raises(NotRunningError, match=r"tradeloom up.*TRADELOOM_ORACLE_URL"):
+        _ = Endpoints.resolve(environ(tmp_path)).oracle_url
+
+
+def test_an_object_store_from_outside_needs_its_keys(tmp_path: Path):
+    endpoints = Endpoints.resolve(environ(tmp_path, TRADELOOM_S3_ENDPOINT="http://s3.example"))
+    with pytest.raises(NotRunningError, match="TRADELOOM_S3_ACCESS_KEY beside"):
+        _ = endpoints.object_store
+
+
+def test_only_a_living_process_gives_an_address(tmp_path: Path):
+    home = Home(tmp_path)
+    home.create()
+    dead = Identity(this_process().pid, "an earlier start")
+    Record("mlflow", dead, dead, "", "http://127.0.0.1:1").write(home.run)
+    Record("oracle", this_process(), this_process(), "", "http://127.0.0.1:2").write(home.run)
+    endpoints = Endpoints.resolve(environ(tmp_path))
+    assert endpoints.oracle_url == "http://127.0.0.1:2"
+    with pytest.raises(NotRunningError):
+        _ = endpoints.mlflow_url
+
+
+def test_children_get_everything_they_read(tmp_path: Path):
+    found = Endpoints.resolve(
+        environ(
+            tmp_path,
+            TRADELOOM_POSTGRES_URL="postgresql://u:p@/tradeloom?host=/s&port=5432",
+            TRADELOOM_MLFLOW_URL="http://127.0.0.1:5000",
+        )
+    ).environment()
+    assert found["TRADELOOM_DAGSTER_POSTGRES_URL"] == "postgresql+psycopg2://u:p@/dagster?host=/s&port=5432"
+    assert found["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:5000"
+    assert found["DAGSTER_HOME"] == f"{tmp_path}/dagster"
+    assert found["NO_PROXY"] == "127.0.0.1,localhost"
+
+
+def test_status_tells_the_truth_of_what_answers_nobody(tmp_path: Path):
+    url = "postgresql://u:secret@127.0.0.1:1/x"
+    states = {state.name: state for state in service_states(environ(tmp_path, TRADELOOM_POSTGRES_URL=url))}
+    assert states["postgres"].external
+    assert not states["postgres"].healthy
+    assert states["postgres"].url == "postgresql://u@127.0.0.1:1/x"
+    assert states["mlflow"].detail == "not running"
