@@ -210,7 +210,7 @@ def _open(
             terms.alias,
             version,
             card.weights_sha256,
-            Jsonb(card.feature_service),
+            Jsonb(dict(card.feature_service)),
             CURRENCY,
             terms.starting_cash_usd,
             Jsonb(terms.costs.to_dict()),

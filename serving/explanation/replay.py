@@ -1,0 +1,99 @@
+"""A decision again, at three levels apart: model (vector -> answer), features (tables -> vector), data (payload ->
+tables).
+
+Set-wise: all decisions asked for share the models, series and batches behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from feature_store.services import FeatureService
+from feature_store.store import FeatureStore
+from serving.explanation.batches import Batches
+from serving.explanation.feature_rows import FeatureReplay
+from serving.explanation.models import Models, VersionRegistry
+from serving.explanation.stored import StoredDecision, read_decisions
+from trading.ingestion.ports import PayloadStore
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where explanations and replays read: the warehouse, the feature store on it, the object store, the registry."""
+
+    conn: psycopg.Connection
+    features: FeatureStore
+    objects: PayloadStore
+    registry: VersionRegistry
+    on_progress: Callable[[str], None] = lambda line: None
+
+
+@dataclass(frozen=True)
+class ReplayedDecision:
+    """One decision, made again. `identical` is never claimed in another numeric environment."""
+
+    decision_id: str
+    identical: bool
+    differences: list[str]
+    levels: dict[str, bool]
+    environment: str
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the decision as the command prints it."""
+        return {
+            "decision_id": self.decision_id,
+            "identical": self.identical,
+            "differences": self.differences,
+            "levels": self.levels,
+            "environment": self.environment,
+        }
+
+
+def replay(sources: Sources, decision_ids: Sequence[str] | None) -> list[ReplayedDecision]:
+    """Make these decisions (all, if None) again and compare.
+
+    Raises:
+        InputError: an id that names no decision.
+        EngineUnavailableError: an engine does not answer; nothing can be said then.
+    """
+    decisions = read_decisions(sources.conn, decision_ids)
+    sources.on_progress(f"replaying {len(decisions)} decisions: models")
+    models = Models(sources.registry)
+    models.ask(decisions)
+    sources.on_progress("features")
+    features = FeatureReplay(sources.conn, sources.features, read_services(sources.conn, decisions))
+    features.prepare(decisions)
+    batches = Batches(sources.conn, sources.objects, lambda batch_id: sources.on_progress(f"data: batch {batch_id}"))
+    return [_replayed(decision, models, features, batches) for decision in decisions]
+
+
+def read_services(conn: psycopg.Connection, decisions: Sequence[StoredDecision]) -> dict[str, FeatureService]:
+    """Return the pinned feature service of each decision's session."""
+    sessions = sorted({decision.row.session_id for decision in decisions})
+    found = conn.execute(
+        "select session_id, feature_service from trading.sessions where session_id = any(%s)", (sessions,)
+    ).fetchall()
+    return {session_id: FeatureService.from_dict(service) for session_id, service in found}
+
+
+def _replayed(decision: StoredDecision, models: Models, features: FeatureReplay, batches: Batches) -> ReplayedDecision:
+    row = decision.row
+    found = {
+        "model": models.differences(decision),
+        "features": features.differences(decision),
+        "data": batches.differences(row.source, row.symbol, row.as_of, row.watermark),
+    }
+    is_same = models.is_same_environment(decision)
+    differences = [f"{level}: {what}" for level, whats in found.items() for what in whats]
+    if row.row_hash != decision.row_hash:
+        differences.append("the stored decision was changed: its hash is not that of its columns")
+    return ReplayedDecision(
+        decision_id=row.decision_id,
+        identical=is_same and not differences,
+        differences=differences,
+        levels={level: not whats for level, whats in found.items()},
+        environment="same" if is_same else "differs",
+    )
