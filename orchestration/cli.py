@@ -1,6 +1,7 @@
 """The console script `tradeloom`: names, modules, and how an error ends.
 
-Each command lives in a module of `orchestration.commands` and is imported when it is called, so that `tradeloom --help` costs nothing.
+Each command lives in a module of `orchestration.commands` and is imported when it is called, so that `tradeloom
+--help` costs nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Engines for tests: started once per session, on demand, in a state folder of their own; ended exactly.
 
-Not durable on purpose (no fsync): what is tested there is tested by tests/integration/infra with durable servers of its own.
+Not durable on purpose (no fsync): what is tested there is tested by tests/integration/infra with durable servers of
+its own.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def engine_home() -> Iterator[Home]:
 
 @pytest.fixture(scope="session")
 def postgres_url(engine_home: Home) -> Iterator[str]:
-    """A PostgreSQL of this test session with the migrated template; the URL names the database `tradeloom`, migrated too."""
+    """A PostgreSQL of this session with the migrated template; the URL names the database `tradeloom`, migrated too."""
     server = PostgresServer(engine_home, durable=False)
     process = server.start(f"test/{engine_home.digest}/postgres")
     try:
@@ -81,7 +82,7 @@ def object_store_settings(engine_home: Home) -> Iterator[ObjectStoreSettings]:
 
 @pytest.fixture(scope="session")
 def mlflow_url(engine_home: Home, postgres_url: str, object_store_settings: ObjectStoreSettings) -> Iterator[str]:
-    """An MLflow server on the session's PostgreSQL and S3; takes half a minute, so ask for it only where it is the point."""
+    """An MLflow server on the session's PostgreSQL and S3; it takes a while, so ask only where it is the point."""
     port = ports.choose(engine_home, "mlflow", spread=True)
     mark = f"test/{engine_home.digest}/mlflow"
     environment = {**os.environ, **mlflow.environment(postgres_url, object_store_settings), MARK: mark}

@@ -1,8 +1,9 @@
 """`tradeloom backup`: the state folder in one file that restores elsewhere.
 
-A tar with PostgreSQL's base backup, every object as S3 gave it, the secrets and the other files, and `manifest.json` with the sha256 of each.
-PostgreSQL goes first: objects are put before the row that names them and never deleted, so every object that the backed up rows name is there
-when the objects are listed afterwards. Engines may be running; stopped ones are run for the length of the backup.
+A tar with PostgreSQL's base backup, every object as S3 gave it, the secrets and the other files, and `manifest.json`
+with the sha256 of each. PostgreSQL goes first: objects are put before the row that names them and never deleted, so
+every object that the backed up rows name is there when the objects are listed afterwards. Engines may be running;
+stopped ones are run for the length of the backup.
 """
 
 from __future__ import annotations

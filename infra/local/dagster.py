@@ -13,7 +13,7 @@ from infra.local.postgres import database_url, sqlalchemy_url
 STORAGE_VARIABLE = "TRADELOOM_DAGSTER_POSTGRES_URL"
 WORKSPACE = CHECKOUT / "workspace.yaml"
 
-# The URL form: over a unix socket `postgres_db: {hostname: ...}` fails. The password stays in the environment, out of the file.
+# The URL form: over a unix socket `postgres_db: {hostname: ...}` fails. The password stays out of the file.
 INSTANCE = f"""\
 telemetry:
   enabled: false

@@ -88,7 +88,7 @@ class Endpoints:
         return self._known("analyst")
 
     def environment(self) -> dict[str, str]:
-        """Return the variables for a child process: all that is known, with what Dagster, MLflow and HTTP clients read themselves."""
+        """Return the variables for a child: all that is known, and what Dagster, MLflow and HTTP clients read."""
         known = {**self.settings, "TRADELOOM_HOME": str(self.home), "DAGSTER_HOME": str(self.home / "dagster")}
         if "TRADELOOM_POSTGRES_URL" in known:
             known |= dagster.environment(known["TRADELOOM_POSTGRES_URL"])

@@ -1,7 +1,8 @@
 """SeaweedFS from a wheel: a real S3 server on loopback, with keys of our own.
 
-Several flags are there for safety: without `-disableHttp` the filer's port serves and deletes objects without a password; without the two zero
-ports, and with sockets at their default places, two checkouts would meet; telemetry is off.
+Several flags are there for safety: without `-disableHttp` the filer's port serves and deletes objects without a
+password; without the two zero ports, and with sockets at their default places, two checkouts would meet; telemetry is
+off.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class ObjectStore:
 
     def stop(self, process: Identity) -> None:
         """End the server. It often forgets to end when asked; what it acknowledged survives a kill."""
-        end(process, patience=3)
+        end(process, patience=1)
 
     def _command(self) -> list[str]:
         port, folder = self.port, self.home.path / "objects"

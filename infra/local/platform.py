@@ -1,7 +1,7 @@
 """Bringing services up together, and taking down exactly what was brought up.
 
-`running_platform({"postgres", "s3"})` is the door for the demo and for tests: what runs already is used and left running, what is missing is
-started and stopped again. `supervisor.py` keeps a platform up.
+`running_platform({"postgres", "s3"})` is the door for the demo and for tests: what runs already is used and left
+running, what is missing is started and stopped again. `supervisor.py` keeps a platform up.
 """
 
 from __future__ import annotations
@@ -193,11 +193,14 @@ def stop_service(home: Home, name: str, process: Identity) -> None:
     """End a service, its workers included, and forget its record."""
     end(process, gently=STOP_SIGNAL.get(name, SIGTERM), patience=PATIENCE_SECONDS.get(name, 15.0))
     end_marked(mark_of(home, name))
+    if name == "postgres":  # where the state folder's path was too long, its sockets lay elsewhere
+        with contextlib.suppress(OSError):
+            home.short_folder("postgres-socket").rmdir()
     (home.run / f"{name}.json").unlink(missing_ok=True)
 
 
 def remove_remains(home: Home) -> list[str]:
-    """End what a killed owner left running in this state folder; return the names. Others' processes are not touched."""
+    """End what a killed owner left running in this state folder; return the names. Others' are not touched."""
     found = {record.name: record for record in records(home.run)}
     remains = [record for record in found.values() if not record.owner.alive()]
     for record in sorted(remains, key=lambda record: record.name == "postgres"):
@@ -214,7 +217,7 @@ def remove_remains(home: Home) -> list[str]:
 def running_platform(
     services: frozenset[str] | set[str], environ: Mapping[str, str], *, tell: Tell = silently, migrating: bool = True
 ) -> Iterator[Endpoints]:
-    """Yield the endpoints of these services, starting those that neither run nor are set from outside, and what they need.
+    """Yield the endpoints of these services; start those that neither run nor are set from outside, and their needs.
 
     Only what was started here is stopped at the end.
 

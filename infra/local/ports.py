@@ -18,7 +18,7 @@ WIDTH = {"s3": 4}  # SeaweedFS: S3, master, volume and filer side by side
 GRPC_OFFSET = 10_000  # SeaweedFS opens each port + 10000 too
 HIGHEST = 55_000
 
-# What this process has promised to its own services: a port is free until the server has bound it, and two starts may look meanwhile.
+# What this process has promised to its own services: until the server has bound a port, another start may look too.
 _promised: dict[tuple[str, str], list[int]] = {}  # open descriptors, each with its lock
 
 
@@ -49,7 +49,8 @@ def choose(home: Home, name: str, *, spread: bool = False) -> int:
         remembered = _remembered(home)
         first = PREFERRED[name] + (10_000 + int(home.digest, 16) % 20_000 if spread else 0)
         taken = {port for other, base in remembered.items() if other != name for port in _block(other, base)}
-        for base in (remembered.get(name, first), *range(first, HIGHEST, WIDTH.get(name, 1))):
+        candidates: list[int] = [remembered.get(name, first), *range(first, HIGHEST, WIDTH.get(name, 1))]
+        for base in candidates:
             block = _block(name, base)
             if not taken & set(block) and _promise(home, name, block):
                 write_private(home.path / "ports.json", json.dumps({**remembered, name: base}))

@@ -1,7 +1,8 @@
 """PostgreSQL 18 with pgvector from a wheel: made, started, watched and stopped by ourselves.
 
-Scram passwords on a unix socket in a private folder; no TCP port at all. `PostgresServer(home).start()` returns when the server answers a
-query, crash recovery included. Why not the wheel's own `get_server`: docs/decisions/0010-embedded-engines.md.
+Scram passwords on a unix socket in a private folder; no TCP port at all. `PostgresServer(home).start()` returns when
+the server answers a query, crash recovery included. Why not the wheel's own `get_server`:
+docs/decisions/0010-embedded-engines.md.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def database_url(url: str, database: str) -> str:
 
 
 def sqlalchemy_url(url: str, database: str) -> str:
-    """Return the URL in the form that MLflow and dagster-postgres need (the driver named; SQLAlchemy 2.1 would take another)."""
+    """Return the URL as MLflow and dagster-postgres need it: the driver named, or SQLAlchemy 2.1 takes another."""
     return urlunsplit(urlsplit(database_url(url, database))._replace(scheme="postgresql+psycopg2"))
 
 
@@ -137,7 +138,7 @@ class PostgresServer:
         return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
     def _initialised(self, folder: Path, who: RunAs) -> Path:
-        """Return the data folder, made by initdb if need be: under another name first, so that half a cluster is never taken for one."""
+        """Return the data folder; initdb makes it under another name, so that half a cluster is never taken for one."""
         data = folder / "data"
         if data.exists():
             return data
@@ -205,7 +206,7 @@ def ensure_databases(url: str, names: tuple[str, ...] = DATABASES) -> None:
 
 
 def _remove_stale_locks(data: Path, sockets: Path) -> None:
-    """Remove the lock files of a killed server: its pid may belong to another process by now, and PostgreSQL would refuse to start."""
+    """Remove the lock files of a killed server: its pid may be another process by now, and PostgreSQL would refuse."""
     for lock in (data / "postmaster.pid", sockets / ".s.PGSQL.5432.lock"):
         with contextlib.suppress(FileNotFoundError, ValueError, IndexError):
             pid = int(lock.read_text().splitlines()[0])

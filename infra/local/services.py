@@ -1,7 +1,7 @@
 """What can run here: each service's needs, command, and how to see that it is well.
 
-`healthy` means that it does its work for a caller; `ready` that it can answer the question it is there for: an oracle without a model is
-healthy and not ready.
+`healthy` means that it does its work for a caller; `ready` that it can answer the question it is there for: an oracle
+without a model is healthy and not ready.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NEEDS: Mapping[str, frozenset[str]] = {
 }
 NAMES = tuple(NEEDS)
 STOP_SIGNAL = {"postgres": signal.SIGINT, "dagster-daemon": signal.SIGINT}
-PATIENCE_SECONDS = {"postgres": 60.0, "s3": 3.0}
+PATIENCE_SECONDS = {"postgres": 60.0, "s3": 1.0}
 
 
 def with_needs(names: frozenset[str]) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """`tradeloom up` and `down`: one process that starts the services, starts again what dies, and stops what it started.
 
-Run detached as `python -m infra.local.supervisor [SERVICE...]`; it writes "ready" to the descriptor given by --ready when all is healthy.
+Run detached as `python -m infra.local.supervisor [SERVICE...]`; it writes "ready" to the descriptor given by --ready
+when all is healthy.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Restarts:
         self.at = [moment for moment in self.at if now - moment < WINDOW_SECONDS]
         if len(self.at) >= MOST_RESTARTS:
             return None
-        pause = min(FIRST_PAUSE_SECONDS * 2 ** len(self.at), LONGEST_PAUSE_SECONDS)
+        pause = min(FIRST_PAUSE_SECONDS * float(2 ** len(self.at)), LONGEST_PAUSE_SECONDS)
         self.at.append(now)
         self.due = now + pause
         return pause

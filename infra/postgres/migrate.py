@@ -1,6 +1,7 @@
 """Migrations: plain SQL files, applied once each, in the order of their names.
 
-Each file is one transaction; `public.schema_migrations` records its sha256. A file that changed after it was applied is refused: write a new one.
+Each file is one transaction; `public.schema_migrations` records its sha256. A file that changed after it was applied
+is refused: write a new one.
 """
 
 from __future__ import annotations

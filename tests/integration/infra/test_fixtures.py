@@ -50,9 +50,9 @@ def test_the_object_store_keeps_what_it_took(object_store_settings: ObjectStoreS
 def test_the_object_store_refuses_strangers(object_store_settings: ObjectStoreSettings, keys: dict[str, str]) -> None:
     host = object_store_settings.endpoint.removeprefix("http://")
     stranger = minio.Minio(host, secure=False, region="us-east-1", **keys)
-    with pytest.raises(S3Error, match="AccessDenied|InvalidAccessKeyId"):
+    with pytest.raises(S3Error, match=r"AccessDenied|InvalidAccessKeyId"):
         stranger.put_object("tradeloom", "stolen", io.BytesIO(b"x"), 1)
-    with pytest.raises(S3Error, match="AccessDenied|InvalidAccessKeyId"):
+    with pytest.raises(S3Error, match=r"AccessDenied|InvalidAccessKeyId"):
         list(stranger.list_objects("tradeloom"))
 
 

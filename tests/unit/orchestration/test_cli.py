@@ -22,7 +22,8 @@ def run(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
 def test_help_lists_what_is_there_and_imports_none_of_it(tmp_path: Path):
     script = "import sys; from orchestration.cli import main; sys.argv = ['tradeloom', '--help']\n"
     script += "try: main()\nexcept SystemExit as end: assert end.code == 0\n"
-    script += "heavy = {'mlflow', 'dagster', 'torch', 'pandas', 'psycopg', 'bentoml'} & set(sys.modules); assert not heavy, heavy"
+    script += "heavy = {'mlflow', 'dagster', 'torch', 'pandas', 'psycopg', 'bentoml'} & set(sys.modules)\n"
+    script += "assert not heavy, heavy"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "status" in done.stdout
