@@ -24,6 +24,10 @@ class AnchorStore(Protocol):
     def put_at(self, key: str, payload: bytes) -> None:
         """Keep `payload` under `key` unless it is there already."""
 
+
+class AnchorShelf(Protocol):
+    """The object store, as far as checking anchors needs it."""
+
     def get(self, key: str, sha256: str) -> bytes:
         """Return what lies under `key`, checked against its hash."""
 
@@ -75,7 +79,7 @@ def read_anchors(conn: psycopg.Connection, session_id: str) -> list[Anchor]:
     return [Anchor(session, sequence, bytes(digest), key, sha256) for session, sequence, digest, key, sha256 in rows]
 
 
-def broken_anchor(store: AnchorStore, chain: list[ChainedEvent], anchors: list[Anchor]) -> str | None:
+def broken_anchor(store: AnchorShelf, chain: list[ChainedEvent], anchors: list[Anchor]) -> str | None:
     """Return what is wrong with the first anchor that the chain does not meet, or None.
 
     Raises:

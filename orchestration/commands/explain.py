@@ -1,0 +1,72 @@
+"""`tradeloom explain fill|decision ID...|--all`: why it happened, or why not, with every hash computed again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from serving.explanation.explain import Explanation
+    from serving.explanation.replay import Sources
+
+    Explain = Callable[[Sources, Sequence[str] | None], list[Explanation]]
+
+IDS = click.argument("ids", nargs=-1)
+ALL = click.option("--all", "all_of_them", is_flag=True, help="Every one that was ever made.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+
+
+@click.group()
+def explain() -> None:
+    """Say why a fill happened, or what a decision came to and why. Ends with 1 if anything does not check out."""
+
+
+@explain.command("fill")
+@IDS
+@ALL
+@AS_JSON
+def explain_fill(ids: tuple[str, ...], all_of_them: bool, as_json: bool) -> None:
+    """Explain fills: order, decision, model, features, data, payload, news, costs, chain."""
+    from serving.explanation.explain import explain_fills
+
+    _explain("fills", explain_fills, asked_ids(ids, all_of_them), as_json)
+
+
+@explain.command("decision")
+@IDS
+@ALL
+@AS_JSON
+def explain_decision(ids: tuple[str, ...], all_of_them: bool, as_json: bool) -> None:
+    """Explain decisions, those that sent no order too: why not."""
+    from serving.explanation.explain import explain_decisions
+
+    _explain("decisions", explain_decisions, asked_ids(ids, all_of_them), as_json)
+
+
+def asked_ids(ids: tuple[str, ...], all_of_them: bool) -> list[str] | None:
+    """Return the ids asked for; None for all.
+
+    Raises:
+        UsageError: neither ids nor --all, or both.
+    """
+    if bool(ids) == all_of_them:
+        raise click.UsageError("give one or more ids, or --all")
+    return None if all_of_them else list(ids)
+
+
+def _explain(plural: str, explanations_of: Explain, ids: list[str] | None, as_json: bool) -> None:
+    from orchestration.explanation_sources import explanation_sources
+
+    with explanation_sources(lambda line: click.echo(line, err=True)) as sources:
+        found = explanations_of(sources, ids)
+    if as_json:
+        click.echo(json.dumps({plural: [one.to_dict() for one in found]}, default=str))
+    else:
+        for one in found:
+            click.echo(f"{one.identity}  {'verified' if one.is_verified else 'NOT VERIFIED'}\n  {one.text}")
+        click.echo(f"{sum(one.is_verified for one in found)} of {len(found)} {plural} verified")
+    if not all(one.is_verified for one in found):
+        raise SystemExit(1)
