@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from trading.ingestion.reader import Kind, Mode
 
+_DRAFTS_SHOWN = 5
 Status = Literal["published", "refused", "already ingested"]
 
 
@@ -56,10 +57,16 @@ class BatchReport:
         if self.status == "already ingested":
             return f"{self.kind} of {self.source}: already ingested as batch {batch}; nothing was added"
         broken = ", ".join(f"{rule} {count}" for rule, count in sorted(self.quarantine.items()))
-        drafts = ", ".join(f"{symbol} ({calendar})" for symbol, calendar in sorted(self.drafts.items()))
         return (
             f"{self.kind} of {self.source}: batch {batch}, {self.rows_in} rows in, {self.rows_published} published, "
             f"{self.rows_unchanged} unchanged, {self.rows_merged} merged, {self.rows_quarantined} quarantined"
             + (f" ({broken})" if broken else "")
-            + (f"; draft instruments: {drafts}" if drafts else "")
+            + self._drafts()
         )
+
+    def _drafts(self) -> str:
+        if not self.drafts:
+            return ""
+        shown = [f"{symbol} ({calendar})" for symbol, calendar in sorted(self.drafts.items())[:_DRAFTS_SHOWN]]
+        more = len(self.drafts) - len(shown)
+        return f"; draft instruments: {', '.join(shown)}" + (f" and {more} more" if more else "")

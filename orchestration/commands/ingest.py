@@ -1,0 +1,102 @@
+"""`tradeloom ingest`: one batch of prices, corporate actions or news, with its report."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trading.errors import InputError, NaiveTimeError
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["prices", "actions", "news"]))
+@click.option("--source", "source_name", required=True, help="Who delivers: sample or files.")
+@click.option("--file", type=click.Path(path_type=Path), help="What `files` reads: .csv, .csv.gz or .parquet.")
+@click.option(
+    "--map",
+    "mappings",
+    multiple=True,
+    metavar="OURS=THEIRS",
+    help="A column of the file by its own name, such as symbol=instrument. Usual names are recognised.",
+)
+@click.option(
+    "--adjustment",
+    type=click.Choice(["raw", "split", "all"]),
+    help="What the file's prices are: as traded (raw, the default), split-adjusted, or for dividends too (all).",
+)
+@click.option("--calendar", default="XNYS", show_default=True, help="The exchange calendar of symbols not known yet.")
+@click.option("--history", "mode", flag_value="history", help="Rows were known at their own time: a backfill.")
+@click.option("--live", "mode", flag_value="live", help="Rows are known from now on, or from --delivered-at.")
+@click.option("--delivered-at", help="When the drop was delivered, with a zone: 2024-06-03T21:05:00Z. Default: now.")
+@click.option("--partition", help="Only a month (2004-05) or months (2004-05..2004-08) of it.")
+@click.option(
+    "--max-bad-share",
+    type=click.FloatRange(0, 1),
+    default=0.2,
+    show_default=True,
+    help="Publish nothing if more of the rows than this break a rule.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+def ingest(
+    kind: Any,
+    source_name: str,
+    file: Path | None,
+    mappings: tuple[str, ...],
+    adjustment: Any,
+    calendar: str,
+    mode: Any,
+    delivered_at: str | None,
+    partition: str | None,
+    max_bad_share: float,
+    as_json: bool,
+) -> None:
+    """Take in one batch of prices, corporate actions or news: store the payload, check the rows, publish the good ones.
+
+    The same payload again adds nothing. Rows that break a rule are kept in raw.quarantined_rows with the rule.
+    """
+    from infra.local.endpoints import Endpoints
+    from trading.adapters.ingest import ingest as ingest_batch
+    from trading.adapters.object_store import ObjectStore
+    from trading.adapters.sources import source_named
+
+    source = source_named(source_name, file=file, columns=_columns(mappings), adjustment=adjustment, calendar=calendar)
+    delivered = _moment(delivered_at) if delivered_at else None
+    endpoints = Endpoints.resolve(os.environ)
+    store = ObjectStore(endpoints.s3_endpoint, endpoints.s3_access_key, endpoints.s3_secret_key, endpoints.s3_bucket)
+    report = ingest_batch(
+        source,
+        kind,
+        now=datetime.now(UTC),
+        database_url=endpoints.postgres_url,
+        object_store=store,
+        mode=mode,
+        delivered_at=delivered,
+        partition=partition,
+        max_bad_share=max_bad_share,
+    )
+    click.echo(json.dumps(report.as_dict()) if as_json else report.sentence())
+
+
+def _columns(mappings: tuple[str, ...]) -> dict[str, str]:
+    columns = {}
+    for mapping in mappings:
+        ours, equals, theirs = mapping.partition("=")
+        if not (ours and equals and theirs):
+            raise InputError(f"expected --map OURS=THEIRS such as symbol=instrument, found {mapping!r}")
+        columns[ours] = theirs
+    return columns
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"expected a delivery time such as 2024-06-03T21:05:00Z, found {text!r}") from error
+    if moment.tzinfo is None:
+        raise NaiveTimeError(f"expected a delivery time with a zone, found {text}; add Z or its offset")
+    return moment
