@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,14 +50,30 @@ def log_version(
 
     with _server(tracking_uri), tempfile.TemporaryDirectory(prefix="tradeloom-model-") as made:
         folder = Path(made)
-        mlflow.set_experiment(name)
-        with mlflow.start_run(run_name=f"{card.kind}-{card.weights_sha256[:8]}", nested=True) as run:
+        run_name = f"{card.kind}-{card.weights_sha256[:8]}"
+        with mlflow.start_run(experiment_id=_experiment(name), run_name=run_name, nested=True) as run:
             _log_card(card, parameters)
             for file, content in attachments.items():
                 (folder / file).write_bytes(content)
                 mlflow.log_artifact(str(folder / file), "attachments")
             info = _log_model(folder, payload, card)
             return LoggedVersion(run.info.run_id, info.model_id, info.model_uri, _sha256(card))
+
+
+def _experiment(name: str) -> str:
+    """Return the experiment of a slot, made if it is new. `mlflow.set_experiment` would make it the process's own."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    found = mlflow.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    try:
+        return str(mlflow.create_experiment(name))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was first
+            raise
+        return str(mlflow.get_experiment_by_name(name).experiment_id)
 
 
 def _log_card(card: ModelCard, parameters: Mapping[str, Any]) -> None:
@@ -83,14 +100,17 @@ def _log_model(folder: Path, payload: bytes, card: ModelCard) -> Any:
     (folder / "model.bin").write_bytes(payload)
     (folder / "card.json").write_text(card.to_json())
     code = "pyfunc_model.py" if card.kind in LOADERS else "pyfunc_head.py"
-    return mlflow.pyfunc.log_model(
-        name="model",
-        python_model=str(_LEARNERS / code),
-        artifacts={"model": str(folder / "model.bin"), "card": str(folder / "card.json")},
-        signature=_signature(card.kind),
-        pip_requirements=_requirements(card.kind),  # given, since inferring them takes up to 40 s
-        metadata={"card_sha256": _sha256(card), "feature_service": card.feature_service},
-    )
+    with warnings.catch_warnings():
+        # MLflow asks for type hints on `predict`, then takes them for a schema; ours is the signature.
+        warnings.filterwarnings("ignore", message=".*type hints", category=UserWarning)
+        return mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(_LEARNERS / code),
+            artifacts={"model": str(folder / "model.bin"), "card": str(folder / "card.json")},
+            signature=_signature(card.kind),
+            pip_requirements=_requirements(card.kind),  # given, since inferring them takes up to 40 s
+            metadata={"card_sha256": _sha256(card), "feature_service": card.feature_service},
+        )
 
 
 def _signature(kind: str) -> ModelSignature:

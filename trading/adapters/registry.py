@@ -212,6 +212,7 @@ class ModelRegistry:
             run_id=logged.run_id,
             model_id=logged.model_id,
             tags={**tags, **card_tags(card), "card_sha256": logged.card_sha256},
+            await_creation_for=0,  # it is ready when it is made; waiting only logs
         )
         return str(created.version)
 
