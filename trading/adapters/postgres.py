@@ -7,7 +7,8 @@ SQL itself lives with the table it speaks of.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 import psycopg
 from psycopg import errors as pg
@@ -35,7 +36,9 @@ def engine_errors() -> Iterator[None]:
     try:
         yield
     except (pg.DiskFull, pg.IoError) as error:
-        raise DiskFullError(f"PostgreSQL could not write: {_first_line(error)}; free some disk space and run again") from error
+        raise DiskFullError(
+            f"PostgreSQL could not write: {_first_line(error)}; free some disk space and run again"
+        ) from error
     except psycopg.OperationalError as error:
         raise EngineUnavailableError(
             f"expected PostgreSQL to answer, found: {_first_line(error)}; start it with `tradeloom up` and run again"
@@ -44,3 +47,14 @@ def engine_errors() -> Iterator[None]:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """The warehouse as assets are handed it: an address; each use opens its own connection."""
+
+    url: str
+
+    def connection(self) -> AbstractContextManager[psycopg.Connection]:
+        """Return `connection(url)`: one transaction per block."""
+        return connection(self.url)

@@ -163,6 +163,10 @@ class ModelRegistry:
             self._client.get_model_version(name, version)  # MLflow would let an alias point at nothing
             self._client.set_registered_model_alias(name, alias, version)
 
+    def version_url(self, name: str, version: str) -> str:
+        """Return where a version is shown in MLflow's own pages."""
+        return f"{self.tracking_uri}/#/models/{name}/versions/{version}"
+
     def set_tags(self, name: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags on a version, such as the gate's verdict that came after it."""
         with mlflow_errors(self.tracking_uri, f"{name} version {version}"):

@@ -1,0 +1,142 @@
+"""Champion, challenger and buy-and-hold on the judging window, after costs, by the code that also trades.
+
+The window lies after the training window and before the replayed one; nothing was chosen by looking at it. What the
+verdict does is promotion.py's.
+"""
+
+import json
+from dataclasses import dataclass
+
+import dagster as dg
+
+from assets.scope import MarketScope
+from assets.series import series_of, training_rows
+from assets.training import BASELINE, CHALLENGER, CHAMPION, LEARNER, OTHER_SEEDS, SLOT, prepare
+from trading.adapters.backtests import BacktestTerms, record_backtest
+from trading.adapters.object_store import ObjectStore
+from trading.adapters.postgres import Warehouse
+from trading.adapters.registry import LoadedModel, ModelRegistry
+from trading.backtest import BacktestResult, BacktestSettings
+from trading.evaluation.gate import Evidence, Verdict, judge
+from trading.evaluation.judging import evidence_on
+from trading.evaluation.metrics import performance
+from trading.ports import DecisionModel
+from trading.windows import EMBARGO_SESSIONS
+
+GROUP = "evaluation"
+EVALUATION = dg.AssetKey(["reports", "evaluation__trader_daily"])
+VERDICT_TAG = "verdict"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict, and the versions that it is about; kept as a tag of the challenger's version."""
+
+    champion: str
+    challenger: str
+    promoted: bool
+    reasons: tuple[str, ...]
+    metrics: dict[str, float]
+
+    def to_tag(self) -> str:
+        """Return the verdict as text for the registry."""
+        return json.dumps({**vars(self), "reasons": list(self.reasons)}, sort_keys=True)
+
+    @classmethod
+    def from_tag(cls, text: str) -> "Judged":
+        """Return the verdict that `to_tag` wrote."""
+        stored = json.loads(text)
+        return cls(**{**stored, "reasons": tuple(stored["reasons"])})
+
+
+def verdict_on(registry: ModelRegistry, champion: str, challenger: str) -> Judged | None:
+    """Return the recorded verdict on a challenger against this champion; None if it was not judged against it."""
+    tags = next(one.tags for one in registry.versions(SLOT) if one.version == challenger)
+    judged = Judged.from_tag(tags[VERDICT_TAG]) if VERDICT_TAG in tags else None
+    return judged if judged is not None and judged.champion == champion else None
+
+
+@dg.asset(key=EVALUATION, deps=[BASELINE, LEARNER], group_name=GROUP, kinds={"mlflow", "postgres"})
+def evaluation(
+    context: dg.AssetExecutionContext,
+    scope: MarketScope,
+    warehouse: dg.ResourceParam[Warehouse],
+    payloads: dg.ResourceParam[ObjectStore],
+    registry: dg.ResourceParam[ModelRegistry],
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """The challenger against the champion and buy-and-hold on the judging window; a refusal is a good outcome."""
+    champion, challenger = registry.alias(SLOT, CHAMPION), registry.alias(SLOT, CHALLENGER)
+    if champion == challenger:
+        return dg.MaterializeResult(metadata={"verdict": "the challenger is the champion: nothing to judge"})
+    judged = verdict_on(registry, champion, challenger)
+    if judged is None:
+        judged = _judge(scope, warehouse, payloads, registry, champion, challenger)
+        registry.set_tags(SLOT, challenger, {VERDICT_TAG: judged.to_tag()})
+    context.log.info(judged.to_tag())
+    return dg.MaterializeResult(
+        metadata={
+            "verdict": "promote" if judged.promoted else "refuse",
+            "reasons": "; ".join(judged.reasons) or "every check passed",
+            "champion": champion,
+            "challenger": challenger,
+            **judged.metrics,
+        }
+    )
+
+
+def _judge(
+    scope: MarketScope,
+    warehouse: Warehouse,
+    payloads: ObjectStore,
+    registry: ModelRegistry,
+    champion: str,
+    challenger: str,
+) -> Judged:
+    prepared = prepare(scope, warehouse, payloads)
+    window = prepared.windows.judging
+    rows = training_rows(warehouse, prepared.service, scope.source, prepared.symbols, window)
+    standing, learned = registry.load(SLOT, version=champion), registry.load(SLOT, version=challenger)
+    evidence = evidence_on(
+        series_of(warehouse, rows, scope.source, window),
+        challenger=learned.decides,
+        champion=standing.decides,
+        training_last=prepared.windows.training.last,
+        sessions_between=EMBARGO_SESSIONS,
+        seeds=_other_seeds(registry, learned),
+    )
+    verdict = judge(evidence)
+    _keep(warehouse, scope, prepared.symbols, ((standing, evidence.champion), (learned, evidence.challenger)))
+    return _judged(champion, challenger, verdict, evidence)
+
+
+def _judged(champion: str, challenger: str, verdict: Verdict, evidence: Evidence) -> Judged:
+    fills = {
+        "challenger_fills": float(len(evidence.challenger.fills)),
+        "champion_fills": float(len(evidence.champion.fills)),
+    }
+    return Judged(champion, challenger, verdict.promoted, verdict.reasons, {**verdict.metrics, **fills})
+
+
+def _other_seeds(registry: ModelRegistry, learned: LoadedModel) -> list[DecisionModel]:
+    key = learned.card.training_key
+    alike = [one.version for one in registry.versions(OTHER_SEEDS) if one.tags.get("spread_of") == key]
+    return [registry.load(OTHER_SEEDS, version=version).decides for version in alike]
+
+
+def _keep(
+    warehouse: Warehouse, scope: MarketScope, symbols: list[str], runs: tuple[tuple[LoadedModel, BacktestResult], ...]
+) -> None:
+    with warehouse.connection() as conn:
+        newest = conn.execute("select raw.newest_watermark()").fetchone()
+        for model, result in runs:
+            terms = BacktestTerms(
+                model_name=model.name,
+                model_version=model.version,
+                weights_sha256=model.card.weights_sha256,
+                source=scope.source,
+                symbols=symbols,
+                watermark=newest[0] if newest else 0,
+                snapshot_id=model.card.snapshot_id,
+                settings=BacktestSettings(),
+            )
+            record_backtest(conn, terms, result, performance(result).to_dict())

@@ -1,0 +1,111 @@
+"""What dbt builds: staging, intermediate, `marts.market_data`, and the versioned `marts.indicators` and `features.daily`.
+
+The SQL lives in dbt/. The two versioned models do not rebuild anything: they register their compiled SQL as a definition
+and let `features.advance` make what is missing (docs/decisions/0030).
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject, dbt_assets
+
+from assets.sentiment import champion_scorer
+from feature_store.build import DBT_PROJECT, dbt_build, dbt_environment, dbt_executable
+from trading.adapters.postgres import Warehouse
+from trading.adapters.registry import ModelRegistry
+
+WAREHOUSE_GROUP = "warehouse"
+FEATURES_GROUP = "features"
+MARKET_DATA = dg.AssetKey(["marts", "market_data"])
+INDICATORS = dg.AssetKey(["marts", "indicators"])
+DAILY = dg.AssetKey(["features", "daily"])
+NEWS_SCORES = dg.AssetKey(["features", "news_scores"])
+
+
+# What features.advance puts into the working relations that the versioned models select from.
+_FED_BY = {"pending_bars": dg.AssetKey(["intermediate", "int_price_bars__adjusted"]), "pending_indicators": INDICATORS}
+
+
+class Translator(DagsterDbtTranslator):
+    """Asset = table = file: the key is [schema, table], the group the folder's stage."""
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
+        """Return the asset of one dbt node."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        node = manifest["nodes"].get(unique_id) or manifest["sources"][unique_id]
+        is_feature = node["schema"] == "features"
+        return spec.replace_attributes(
+            key=dg.AssetKey([node["schema"], node["name"]]),
+            deps=[_FED_BY.get(dep.asset_key.path[-1], dep) for dep in spec.deps],
+            group_name=FEATURES_GROUP if is_feature else WAREHOUSE_GROUP,
+            kinds={"dbt", "postgres"},
+        )
+
+
+def manifest_path() -> Path:
+    """Return the manifest of the dbt project, parsed anew when a file of the project is younger than it."""
+    manifest = DBT_PROJECT / "target" / "manifest.json"
+    written = [
+        path for path in DBT_PROJECT.rglob("*") if path.suffix in {".sql", ".yml"} and "target" not in path.parts
+    ]
+    if not manifest.exists() or manifest.stat().st_mtime < max(path.stat().st_mtime for path in written):
+        _parse_into(manifest)
+    return manifest
+
+
+def _parse_into(manifest: Path) -> None:
+    """Parse into a folder of our own and move the result: several processes may load the definitions at once."""
+    manifest.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=manifest.parent) as scratch:
+        dbt_build("", arguments=("parse",), target_path=Path(scratch))
+        shutil.move(Path(scratch) / "manifest.json", manifest)
+
+
+_SETTINGS = DagsterDbtTranslatorSettings(enable_source_tests_as_checks=False)
+_DAILY_MODELS = "fqn:tradeloom.features"
+
+
+@dbt_assets(
+    manifest=manifest_path(),
+    name="warehouse_models",
+    exclude=_DAILY_MODELS,
+    dagster_dbt_translator=Translator(_SETTINGS),
+    pool="warehouse",
+)
+def warehouse_models(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
+    """Staging, intermediate and marts. Unit tests run in `make test`, data tests here, as checks."""
+    yield from _built(context, warehouse, {})
+
+
+@dbt_assets(
+    manifest=manifest_path(),
+    name="feature_models",
+    select=_DAILY_MODELS,
+    dagster_dbt_translator=Translator(_SETTINGS),
+    pool="warehouse",
+)
+def feature_models(
+    context: dg.AssetExecutionContext,
+    warehouse: dg.ResourceParam[Warehouse],
+    registry: dg.ResourceParam[ModelRegistry],
+) -> Iterator[Any]:
+    """The daily features, under the champion head's scores."""
+    scorer = champion_scorer(registry)
+    yield from _built(context, warehouse, {"scorer": scorer.scorer, "scorer_version": scorer.scorer_version})
+
+
+def _built(context: dg.AssetExecutionContext, warehouse: Warehouse, variables: dict[str, str]) -> Iterator[Any]:
+    dbt = DbtCliResource(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=dbt_executable())
+    options = ["build", "--exclude-resource-type", "unit_test", *_vars(variables)]
+    os.environ.update(dbt_environment(warehouse.url))  # dbt is a child process and reads its profile from there
+    yield from dbt.cli(options, context=context).stream().fetch_row_counts()
+
+
+def _vars(variables: dict[str, str]) -> list[str]:
+    return ["--vars", json.dumps(variables, sort_keys=True)] if variables else []

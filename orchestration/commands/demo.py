@@ -1,0 +1,99 @@
+"""`tradeloom demo`: the main job, end to end, on the sample or on the user's files, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestration.summary import in_words
+from trading.errors import InputError
+
+if TYPE_CHECKING:
+    from assets.scope import MarketScope
+
+ENGINES = frozenset({"postgres", "s3", "mlflow", "oracle", "analyst"})
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option(
+    "--prices", type=FILE, help="Your bars, CSV or Parquet: symbol, timestamp, open, high, low, close, volume."
+)
+@click.option("--news", type=FILE, help="Your headlines, CSV or Parquet: id, published_at, symbols, headline, url.")
+@click.option("--symbols", default="", help="Comma-separated. Default: up to 12 of the file, the most complete first.")
+@click.option("--adjustment", type=click.Choice(["raw", "split", "all"]), default="raw", help="What your prices are.")
+@click.option("--calendar", default="XNYS", help="The exchange calendar of symbols that are not known yet.")
+@click.option("--map", "columns", multiple=True, help="OUR_COLUMN=YOUR_COLUMN, where the usual names do not find it.")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON; progress goes to stderr.")
+def demo(
+    prices: Path | None,
+    news: Path | None,
+    symbols: str,
+    adjustment: str,
+    calendar: str,
+    columns: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Run the main job: data, features, models, gate, two paper sessions, and the report."""
+    if news is not None and prices is None:
+        raise InputError("expected --prices FILE beside --news, found news alone; news without prices trades nothing")
+    from infra.local.platform import running_platform
+
+    started = time.monotonic()
+
+    def tell(line: str) -> None:
+        click.echo(f"[{time.monotonic() - started:6.1f} s] {line}", err=as_json)
+
+    tell("starting the engines: PostgreSQL, S3, MLflow, oracle, analyst")
+    with running_platform(ENGINES, os.environ, tell=tell) as endpoints:
+        os.environ.update(endpoints.environment())
+        scope = _scope(prices, news, symbols, adjustment, calendar, columns)
+        summary = _main_job(scope, tell)
+    summary["seconds"] = round(time.monotonic() - started, 1)
+    click.echo(json.dumps(summary, default=str) if as_json else in_words(summary))
+
+
+def _main_job(scope: MarketScope, tell: Callable[[str], None]) -> dict[str, Any]:
+    tell("loading the definitions")
+    import dagster as dg
+
+    from orchestration.main_job import run_main_job
+    from orchestration.summary import summary_of
+
+    with dg.DagsterInstance.get() as instance:
+        result = run_main_job(scope, instance, tell)
+        return summary_of(result, scope.source)
+
+
+def _scope(
+    prices: Path | None, news: Path | None, symbols: str, adjustment: str, calendar: str, columns: tuple[str, ...]
+) -> MarketScope:
+    from assets.scope import MarketScope
+
+    chosen = [name.strip() for name in symbols.split(",") if name.strip()]
+    if prices is None:
+        return MarketScope(symbols=chosen)
+    return MarketScope(
+        source="files",
+        prices_file=str(prices.resolve()),
+        news_file=str(news.resolve()) if news else "",
+        symbols=chosen,
+        adjustment=adjustment,
+        calendar=calendar,
+        columns=_mapping(columns),
+    )
+
+
+def _mapping(pairs: tuple[str, ...]) -> dict[str, str]:
+    split = [pair.partition("=") for pair in pairs]
+    if wrong := [
+        pair for pair, (ours, equals, theirs) in zip(pairs, split, strict=True) if not (ours and equals and theirs)
+    ]:
+        raise InputError(f"expected --map OUR_COLUMN=YOUR_COLUMN, found {wrong[0]!r}")
+    return {ours: theirs for ours, _, theirs in split}

@@ -1,0 +1,44 @@
+"""The jobs that people and schedules launch, as selections of the one asset graph.
+
+`main` runs all of it, from the vendor to the report. `daily_update` brings in the newest month and what follows from it;
+`weekly_retraining` learns, judges and lets the gate decide. Times are UTC, after the US close.
+"""
+
+import dagster as dg
+
+from assets.evaluation import EVALUATION
+from assets.ingestion import CORPORATE_ACTIONS, NEWS_ITEMS, PRICE_BARS, SESSION_QUALITY, months
+from assets.promotion import PROMOTIONS
+from assets.sentiment import EMBEDDINGS_KEY, HEAD_KEY, SCORES_KEY
+from assets.training import BASELINE, LEARNER, TRAINING_SET
+from assets.warehouse import FEATURES_GROUP, WAREHOUSE_GROUP
+
+_INGESTION = dg.AssetSelection.assets(PRICE_BARS, SESSION_QUALITY, CORPORATE_ACTIONS, NEWS_ITEMS)
+_TRAINING = dg.AssetSelection.assets(HEAD_KEY, TRAINING_SET, BASELINE, LEARNER, EVALUATION, PROMOTIONS)
+_DERIVED = dg.AssetSelection.groups(WAREHOUSE_GROUP, FEATURES_GROUP)
+
+main = dg.define_asset_job("main", selection=dg.AssetSelection.all(), executor_def=dg.in_process_executor)
+daily_update = dg.define_asset_job("daily_update", selection=_INGESTION | _DERIVED, executor_def=dg.in_process_executor)
+weekly_retraining = dg.define_asset_job(
+    "weekly_retraining",
+    selection=_TRAINING
+    | dg.AssetSelection.assets(EMBEDDINGS_KEY, SCORES_KEY)
+    | dg.AssetSelection.groups(FEATURES_GROUP),
+    executor_def=dg.in_process_executor,
+)
+
+
+@dg.schedule(name="daily_update", job=daily_update, cron_schedule="30 0 * * 2-6", execution_timezone="UTC")
+def every_session(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """After each US session: 00:30 UTC of the next day, for the month that the session lies in."""
+    session_day = context.scheduled_execution_time.date()
+    month = months.get_partition_key_for_timestamp(context.scheduled_execution_time.timestamp() - 24 * 3600)
+    return dg.RunRequest(run_key=f"daily-{session_day}", partition_key=month)
+
+
+every_week = dg.ScheduleDefinition(
+    name="weekly_retraining", job=weekly_retraining, cron_schedule="0 6 * * 6", execution_timezone="UTC"
+)
+
+JOBS = [main, daily_update, weekly_retraining]
+SCHEDULES = [every_session, every_week]

@@ -1,0 +1,119 @@
+"""Runs the job `main` in this process, with its progress told line by line; the run is in the Dagster UI like any other.
+
+In-process on purpose: a run launched through the queue pays each step's imports again, which is most of a demo's time.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+
+import dagster as dg
+
+from assets.scope import MarketScope
+from trading.errors import InputError
+from trading.ingestion.candidates import parse, span
+
+Tell = Callable[[str], None]
+FIRST_KEY = "dagster/asset_partition_range_start"
+LAST_KEY = "dagster/asset_partition_range_end"
+SAMPLE_DAYS = (date(2000, 3, 1), date(2013, 3, 1))
+
+
+@dataclass
+class Progress:
+    """Turns the run's events into one line per step: seconds, stage, what was made."""
+
+    stages: dict[str, str]
+    tell: Tell
+    _started: dict[str, float] = field(default_factory=dict)
+    _summaries: dict[str, str] = field(default_factory=dict)
+
+    def on_event(self, entry: dg.EventLogEntry, _cursor: str) -> None:
+        """Take one entry of the event log; Dagster calls it for each."""
+        event = entry.dagster_event
+        if event is None or event.step_key is None:
+            return
+        step = event.step_key
+        if event.event_type is dg.DagsterEventType.STEP_START:
+            self._started[step] = time.monotonic()
+        elif event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
+            self._summaries[step] = _summary(event) or self._summaries.get(step, "")
+        elif event.event_type in (dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE):
+            self._end(step, failed=event.event_type is dg.DagsterEventType.STEP_FAILURE)
+
+    def _end(self, step: str, *, failed: bool) -> None:
+        seconds = time.monotonic() - self._started.get(step, time.monotonic())
+        what = "FAILED" if failed else self._summaries.get(step, "")
+        self.tell(f"{seconds:6.1f} s  {self.stages.get(step, ''):<10} {step.replace('__', '/'):<32} {what}".rstrip())
+
+
+def _summary(event: dg.DagsterEvent) -> str:
+    metadata = event.step_materialization_data.materialization.metadata
+    for name in ("summary", "verdict", "report", "snapshot_id", "champion", "version", "dagster/row_count"):
+        if name in metadata:
+            return f"{name.removeprefix('dagster/').replace('_', ' ')}: {str(metadata[name].value)[:110]}"
+    return ""
+
+
+def run_main_job(scope: MarketScope, instance: dg.DagsterInstance, tell: Tell) -> dg.ExecuteInProcessResult:
+    """Run `main` over the months that the scope's data lies in.
+
+    Raises:
+        TradeloomError: what a step raised, as it was raised; nothing after that step ran, and a rerun completes.
+    """
+    from orchestration.definitions import defs
+
+    job = defs.resolve_job_def("main")
+    first, last = days_of(scope)
+    run_id = str(uuid.uuid4())
+    progress = Progress(_stages(defs), tell)
+    instance.add_event_listener(run_id, progress.on_event)
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    result = job.execute_in_process(
+        instance=instance,
+        run_id=run_id,
+        tags={FIRST_KEY: f"{first:%Y-%m}-01", LAST_KEY: f"{last:%Y-%m}-01"},
+        run_config=_run_config(scope),
+    )
+    assert isinstance(result, dg.ExecuteInProcessResult)
+    return result
+
+
+def days_of(scope: MarketScope) -> tuple[date, date]:
+    """Return the first and the last day of the scope's data: prices and news together.
+
+    Raises:
+        InputError: a file cannot be read, or holds no row with a date.
+    """
+    if scope.source == "sample":
+        return SAMPLE_DAYS
+    spans = []
+    for kind, column in (("prices", "timestamp"), ("news", "published_at")):
+        if scope.has(kind):
+            source = scope.price_source() if kind == "prices" else scope.news_source()
+            delivery = source.deliver(kind, None)
+            found = span(parse(delivery.payload, delivery.reader).candidates, column)
+            if found is None:
+                raise InputError(f"expected {kind} with dates in {delivery.name}, found none; check the columns")
+            spans.append(found)
+    return min(first for first, _ in spans), max(last for _, last in spans)
+
+
+def _run_config(scope: MarketScope) -> dict[str, object]:
+    config = {name: value for name, value in scope.model_dump().items() if value not in ("", [], {})}
+    return {
+        "resources": {"scope": {"config": config}},
+        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+    }
+
+
+def _stages(definitions: dg.Definitions) -> dict[str, str]:
+    """Return the stage (group) of each step of the asset graph."""
+    return {
+        found.node_def.name: next(spec.group_name for spec in found.specs if spec.group_name)
+        for found in definitions.resolve_asset_graph().assets_defs
+        if found.is_executable
+    }
