@@ -117,7 +117,7 @@ def _without(conn: psycopg.Connection, table: str, condition: str, values: Seque
         f"""select n.item_id, n.row_hash, n.headline, n.body
         from raw.news_items as n
         where not exists (select from features.{table} as t where t.item_id = n.item_id and {condition})
-        order by n.item_id""",  # type: ignore[arg-type]  # names and conditions are literals of this module
+        order by n.item_id""",
         values,
     )
     return [_Item(item_id, row_hash, news_text(headline, body)) for item_id, row_hash, headline, body in found]
@@ -146,5 +146,5 @@ def _advance_features(database_url: str) -> None:
 
 
 def _exists(conn: psycopg.Connection, lookup: str) -> bool:
-    row = conn.execute(f"select {lookup} is not null").fetchone()  # type: ignore[arg-type]  # a literal of this module
+    row = conn.execute(f"select {lookup} is not null").fetchone()
     return row is not None and bool(row[0])

@@ -5,8 +5,11 @@ Import it where LangChain is at hand (the analyst); feature_store/vectors.py has
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
+import psycopg
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
@@ -14,19 +17,18 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict
 
 from feature_store.vectors import Judged, NewsWindow, RetrievedNews, retrieve_nearest, retrieve_newest
-from trading.adapters.postgres import connection
 
 
 class NewsRetriever(BaseRetriever):
     """Retrieves the news of one window, as known at its (as_of, watermark).
 
     A query gives the `k` nearest items, exactly; an empty query the `k` newest. Each document carries the stored score
-    of `judged`, or None.
+    of `judged`, or None. `connect` opens the warehouse for one transaction.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    database_url: str
+    connect: Callable[[], AbstractContextManager[psycopg.Connection]]
     window: NewsWindow
     judged: Judged
     k: int
@@ -37,7 +39,7 @@ class NewsRetriever(BaseRetriever):
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
         vector = self.embeddings.embed_query(query) if query.strip() else None
-        with connection(self.database_url, application="tradeloom-retriever") as conn:
+        with self.connect() as conn:
             if vector is None:
                 found = retrieve_newest(conn, self.window, self.judged, self.k)
             else:

@@ -9,7 +9,7 @@ approximate index returns rows of other days and drops the ones asked for (recal
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -171,13 +171,16 @@ def daily_sentiment(
     return DailySentiment(sentiment=row[0], item_ids=tuple(row[1]))
 
 
-def decision_time(conn: psycopg.Connection, symbol: str, as_of: datetime, watermark: int) -> datetime | None:
+def decision_time(
+    conn: psycopg.Connection, symbol: str, as_of: datetime, watermark: int, source: str | None = None
+) -> datetime | None:
     """Return `decision_at` of the symbol's latest daily feature row as of (as_of, watermark), None if there is none."""
     row = conn.execute(
         """select d.decision_at from features.daily as d
         where d.symbol = %(symbol)s and d.known_at <= %(as_of)s and d.watermark <= %(watermark)s
+            and (%(source)s::text is null or d.source = %(source)s)
         order by d.timestamp desc, d.decision_at desc limit 1""",
-        {"symbol": symbol, "as_of": as_of, "watermark": watermark},
+        {"symbol": symbol, "as_of": as_of, "watermark": watermark, "source": source},
     ).fetchone()
     return None if row is None else row[0]
 
@@ -197,7 +200,7 @@ def ensure_vector_index(conn: psycopg.Connection, embedding_model: str, width: i
 
 
 def write_embeddings(
-    conn: psycopg.Connection, embedding_model: str, vectors: dict[int, Sequence[float]], watermark: int
+    conn: psycopg.Connection, embedding_model: str, vectors: Mapping[int, Sequence[float]], watermark: int
 ) -> int:
     """Append the embeddings that are not there yet (item_id -> vector); return how many were new."""
     return conn.execute(

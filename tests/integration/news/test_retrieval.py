@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from feature_store.vectors import (
     retrieve_nearest,
     write_embeddings,
 )
+from trading.adapters.postgres import connection
 
 pytestmark = pytest.mark.engines
 
@@ -41,7 +43,9 @@ class Letters(Embeddings):
 
 def retriever(url: str, watermark: int, *, hours: float = 24, k: int = 3, as_of: datetime = AS_OF) -> NewsRetriever:
     window = NewsWindow("AAPL", as_of - timedelta(hours=hours), as_of, watermark)
-    return NewsRetriever(database_url=url, window=window, judged=HEAD, k=k, embeddings=Letters(), embedding_model=MODEL)
+    return NewsRetriever(
+        connect=partial(connection, url), window=window, judged=HEAD, k=k, embeddings=Letters(), embedding_model=MODEL
+    )
 
 
 def embed(desk: Any, vectors: dict[int, Sequence[float]]) -> None:

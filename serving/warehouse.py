@@ -1,0 +1,78 @@
+"""A service's connections to the warehouse: kept open between requests, and opened again when the warehouse was away.
+
+A new connection costs several milliseconds (a password is checked), more than most questions. What is asked lives in
+feature_store; whether the warehouse answers at all is `problem()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+
+import psycopg
+
+from trading.adapters.postgres import engine_errors
+from trading.errors import EngineError
+
+
+class WarehouseConnections:
+    """Connections to one warehouse, as many as are used at once."""
+
+    def __init__(self, url: str, application: str) -> None:
+        self._url = url
+        self._application = application
+        self._idle: SimpleQueue[psycopg.Connection] = SimpleQueue()
+
+    @contextmanager
+    def connect(self) -> Iterator[psycopg.Connection]:
+        """Yield a connection whose block is one transaction.
+
+        Raises:
+            EngineUnavailableError: the warehouse does not answer, or went away during the block.
+        """
+        with engine_errors():
+            conn = self._take()
+            try:
+                with conn.transaction():
+                    yield conn
+            except psycopg.OperationalError:
+                conn.close()
+                raise
+            finally:
+                if not conn.closed:
+                    self._idle.put(conn)
+
+    def problem(self) -> str | None:
+        """Return why the warehouse does not answer, None if it does."""
+        try:
+            with self.connect() as conn:
+                conn.execute("select 1")
+        except EngineError as error:
+            return str(error)
+        return None
+
+    def _take(self) -> psycopg.Connection:
+        while True:
+            try:
+                conn = self._idle.get_nowait()
+            except Empty:
+                return psycopg.connect(
+                    self._url,
+                    application_name=self._application,
+                    options="-c timezone=UTC -c jit=off",
+                    connect_timeout=5,
+                    autocommit=True,
+                )
+            if _is_alive(conn):
+                return conn
+            conn.close()
+
+
+def _is_alive(conn: psycopg.Connection) -> bool:
+    # A server that went away has closed its end: the socket is readable and a read gives nothing.
+    try:
+        conn.execute("select")
+    except psycopg.OperationalError:
+        return False
+    return True
