@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from trading.adapters.mlflow_calls import be_patient_only_briefly
@@ -95,15 +96,11 @@ def _log_card(card: ModelCard, parameters: Mapping[str, Any]) -> None:
 
 
 def _log_model(folder: Path, payload: bytes, card: ModelCard) -> Any:
-    import mlflow
-
     (folder / "model.bin").write_bytes(payload)
     (folder / "card.json").write_text(card.to_json())
     code = "pyfunc_model.py" if card.kind in LOADERS else "pyfunc_head.py"
-    with warnings.catch_warnings():
-        # MLflow asks for type hints on `predict`, then takes them for a schema; ours is the signature.
-        warnings.filterwarnings("ignore", message=".*type hints", category=UserWarning)
-        return mlflow.pyfunc.log_model(
+    with _without_hints():
+        return pyfunc_module().log_model(
             name="model",
             python_model=str(_LEARNERS / code),
             artifacts={"model": str(folder / "model.bin"), "card": str(folder / "card.json")},
@@ -111,6 +108,23 @@ def _log_model(folder: Path, payload: bytes, card: ModelCard) -> Any:
             pip_requirements=_requirements(card.kind),  # given, since inferring them takes up to 40 s
             metadata={"card_sha256": _sha256(card), "feature_service": card.feature_service},
         )
+
+
+def pyfunc_module() -> ModuleType:
+    """Return `mlflow.pyfunc`, without what it warns about when first imported."""
+    with _without_hints():
+        import mlflow.pyfunc
+    found: ModuleType = mlflow.pyfunc
+    return found
+
+
+@contextmanager
+def _without_hints() -> Iterator[None]:
+    """Silence two pieces of advice of MLflow 3.17: on its own annotations, and on input examples (we give a signature)."""
+    with warnings.catch_warnings():
+        for advice in (".*Any type hint is inferred", ".*An input example was not provided"):
+            warnings.filterwarnings("ignore", message=advice, category=UserWarning)
+        yield
 
 
 def _signature(kind: str) -> ModelSignature:

@@ -8,6 +8,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 
 from trading.sentiment.embeddings import WordLlamaEmbeddings
 from trading.sentiment.head import SentimentHead
@@ -21,8 +22,8 @@ class ScoringHead(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         self.head = SentimentHead.from_bytes(Path(context.artifacts["model"]).read_bytes())
         self.embeddings = WordLlamaEmbeddings()
 
-    # Unannotated on purpose: MLflow takes annotations here for a schema of its own; the signature says it.
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    # Bare classes: MLflow takes any finer annotation here for a schema of its own; the signature says the shape.
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> np.ndarray:
         """Return one score per text, float64[n]; MLflow hands a table of one column over."""
         texts = [str(text) for text in np.asarray(model_input).reshape(-1)]
         return np.array(self.head.scores(texts, self.embeddings.embed_documents(texts)), dtype=np.float64)

@@ -22,8 +22,8 @@ class DecidingModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         card = ModelCard.from_json(Path(context.artifacts["card"]).read_bytes())
         self.model = model_from_bytes(card.kind, Path(context.artifacts["model"]).read_bytes())
 
-    # Unannotated on purpose: MLflow takes annotations here for a schema of its own; the signature says it.
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    # The bare class: MLflow takes any finer annotation here for a schema of its own; the signature says the shape.
+    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> np.ndarray:
         """Return action and confidence per state, float64[n, 2]."""
         decisions = self.model.decide(np.asarray(model_input, dtype=np.float64))
         rows = [(float(decision.action), decision.confidence) for decision in decisions]

@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from trading.adapters.mlflow_runs import pyfunc_module
 from trading.adapters.registry import ModelRegistry
 from trading.errors import EngineUnavailableError, ModelError, ModelHashError
 from trading.learners.model_card import ModelCard
 from trading.learners.policy_network import PolicyNetwork
 from trading.strategy import MacdCross
 
-pytestmark = [pytest.mark.engines, pytest.mark.filterwarnings("ignore")]  # MLflow's own deprecations are not ours
+pytestmark = pytest.mark.engines
 
 STATES = np.array([[100.0, 55.0, 1.0, 1e6, 0.0, 0.1], [90.0, 45.0, -1.0, 2e6, 1.0, 0.0]])
 SERVICE = {"name": "daily", "columns": ["close", "rsi_14", "macd", "volume", "sentiment"], "scorer": "head"}
@@ -53,6 +54,19 @@ def card_of(model, **changes) -> ModelCard:
 @pytest.fixture(scope="module")
 def registry(mlflow_url):
     return ModelRegistry(mlflow_url)
+
+
+@pytest.fixture
+def served_by(mlflow_url):
+    """Load by MLflow's own hand; `models:/` is resolved at its module-wide registry."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    mlflow.set_tracking_uri(mlflow_url)
+    mlflow.set_registry_uri(mlflow_url)
+    yield pyfunc_module().load_model
+    mlflow.set_tracking_uri(before[0])
+    mlflow.set_registry_uri(before[1])
 
 
 def test_a_version_comes_back_with_its_card_and_the_same_answers(registry):
@@ -164,23 +178,30 @@ def test_the_run_carries_parameters_metrics_the_dataset_and_the_attachment(regis
     assert client.get_model_version("logged", version).tags["snapshot_id"] == "cd" * 32
 
 
-def test_mlflow_itself_loads_and_refuses_by_the_signature(registry, mlflow_url):
-    import mlflow
+def test_mlflow_itself_loads_and_refuses_by_the_signature(registry, served_by):
+    from mlflow.exceptions import MlflowException
 
     model = network_of(10)
-    version = registry.register("pyfunc", model, card_of(model))
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    mlflow.set_tracking_uri(mlflow_url)
-    mlflow.set_registry_uri(mlflow_url)
-    try:
-        served = mlflow.pyfunc.load_model(f"models:/pyfunc/{version}")
-        expected = [[float(one.action), one.confidence] for one in model.decide(STATES)]
-        assert served.predict(STATES).tolist() == expected
-        with pytest.raises(mlflow.exceptions.MlflowException, match="shape"):
-            served.predict(STATES[:, :5])
-    finally:
-        mlflow.set_tracking_uri(before[0])
-        mlflow.set_registry_uri(before[1])
+    served = served_by(f"models:/pyfunc/{registry.register('pyfunc', model, card_of(model))}")
+    expected = [[float(one.action), one.confidence] for one in model.decide(STATES)]
+    assert served.predict(STATES).tolist() == expected
+    with pytest.raises(MlflowException, match="shape"):
+        served.predict(STATES[:, :5])
+
+
+def test_mlflow_itself_scores_texts_by_a_registered_head(registry, served_by):
+    from trading.sentiment.embeddings import WordLlamaEmbeddings
+    from trading.sentiment.features import FEATURE_COUNT
+    from trading.sentiment.head import SentimentHead
+
+    embeddings, texts = WordLlamaEmbeddings(), ["Profit rose to a record.", "The plant was closed after a fire."]
+    vectors = embeddings.embed_documents(texts)
+    generator = np.random.default_rng(0)
+    weights = generator.normal(0, 0.3, (3, len(vectors[0]) + FEATURE_COUNT))
+    head = SentimentHead(weights, np.zeros(3), embedding_model="wordllama")
+    card = ModelCard(kind="sentiment_head", weights_sha256=head.sha256)
+    version = registry.register("head", head.to_bytes(), card)
+    assert served_by(f"models:/head/{version}").predict(texts).tolist() == head.scores(texts, vectors)
 
 
 def test_a_registry_that_is_gone_says_so_at_once_in_one_line():
