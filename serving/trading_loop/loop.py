@@ -27,7 +27,7 @@ from trading.adapters.anchors import AnchorStore, record_anchor, store_anchor
 from trading.adapters.event_chain import Event, append, head
 from trading.adapters.ledger import Ledger, SessionBooks
 from trading.adapters.market_data import BarGroup, MarketData, sessions_between
-from trading.adapters.services import OracleAnswer, OracleQuestion, SentimentAnswer
+from trading.adapters.services import OracleAnswer, OracleQuestion, SentimentAnswer, SentimentQuestion
 from trading.errors import EngineUnavailableError, ModelError, ModelHashError
 from trading.nouns import Instrument, Order, OrderIntent, PortfolioSnapshot
 from trading.strategy import position_sign
@@ -49,9 +49,15 @@ class Analyst(Protocol):
     """Scores the news of symbols at moments (`trading.adapters.services.AnalystClient`)."""
 
     def sentiment(
-        self, moments: Sequence[tuple[str, datetime]], *, watermark: int, scorer_version: str, window_sessions: int
+        self,
+        questions: Sequence[SentimentQuestion],
+        *,
+        watermark: int,
+        scorer: str,
+        scorer_version: str,
+        window_sessions: int,
     ) -> list[SentimentAnswer]:
-        """Return one answer per moment, in their order."""
+        """Return one answer per question, in their order."""
 
 
 class Broker(FillingBroker, Protocol):
@@ -220,10 +226,11 @@ class TradingLoop:
         """Ask the analyst, unless the model's features read no news."""
         if self.session.scorer == NO_SCORER:
             return {}
-        moments = [(symbol, bar.bar.known_at) for symbol, bar in group.bars.items()]
+        questions = [SentimentQuestion(symbol, bar.bar.known_at, bar.nominal_at) for symbol, bar in group.bars.items()]
         answers = self.others.analyst.sentiment(
-            moments,
+            questions,
             watermark=watermark,
+            scorer=self.session.scorer,
             scorer_version=self.session.scorer_version,
             window_sessions=WINDOW_SESSIONS,
         )

@@ -22,10 +22,11 @@ from trading.nouns import Bar, Instrument, Split
 
 @dataclass(frozen=True)
 class SessionBar:
-    """A raw bar, how its series is adjusted, and when the next bar of its series was due (None for the last)."""
+    """A raw bar, how its series is adjusted, when it was due, and when the series' next one was (None for the last)."""
 
     bar: Bar
     adjustment: str
+    nominal_at: datetime
     next_nominal_at: datetime | None
 
     @property
@@ -73,7 +74,7 @@ newest_instruments as materialized (
 )
 select
     b.bar_id, b.row_hash, b.source, b.symbol, b.interval, b.timestamp, b.open, b.high, b.low, b.close, b.volume,
-    b.adjustment, b.known_at,
+    b.adjustment, b.nominal_at, b.known_at,
     case when %(interval)s = '1d' then c.opens_at else b.timestamp end as opens_at,
     lead(b.nominal_at) over (partition by b.symbol order by b.timestamp) as next_nominal_at
 from first_known as b
@@ -205,4 +206,4 @@ def _session_bar(row: dict[str, Any]) -> SessionBar:
         "interval",
     )
     bar = Bar(**{name: row[name] for name in names}, bar_id=row["bar_id"], row_hash=bytes(row["row_hash"]))
-    return SessionBar(bar, row["adjustment"], row["next_nominal_at"])
+    return SessionBar(bar, row["adjustment"], row["nominal_at"], row["next_nominal_at"])

@@ -33,6 +33,15 @@ class OracleQuestion:
 
 
 @dataclass(frozen=True)
+class SentimentQuestion:
+    """What is asked of the analyst for one symbol: the daily feature's value at `decision_at`, as known at `as_of`."""
+
+    symbol: str
+    as_of: datetime
+    decision_at: datetime
+
+
+@dataclass(frozen=True)
 class FeatureIdentity:
     """Which feature row was served: enough to find and check it for ever."""
 
@@ -125,9 +134,15 @@ class AnalystClient:
         self._pool = ThreadPoolExecutor(connections, thread_name_prefix="analyst")
 
     def sentiment(
-        self, moments: Sequence[tuple[str, datetime]], *, watermark: int, scorer_version: str, window_sessions: int
+        self,
+        questions: Sequence[SentimentQuestion],
+        *,
+        watermark: int,
+        scorer: str,
+        scorer_version: str,
+        window_sessions: int,
     ) -> list[SentimentAnswer]:
-        """Return the score of each (symbol, as_of), in their order.
+        """Return one score per question, in their order.
 
         Raises:
             EngineUnavailableError: no answer in time.
@@ -135,18 +150,19 @@ class AnalystClient:
         """
         trace_id = current_trace_id()
 
-        def ask(moment: tuple[str, datetime]) -> SentimentAnswer:
-            symbol, as_of = moment
-            question = {
-                "symbol": symbol,
-                "as_of": as_of.isoformat(),
+        def ask(question: SentimentQuestion) -> SentimentAnswer:
+            body = {
+                "symbol": question.symbol,
+                "as_of": question.as_of.isoformat(),
+                "decision_at": question.decision_at.isoformat(),
                 "watermark": watermark,
                 "window_sessions": window_sessions,
+                "scorer": scorer,
                 "scorer_version": scorer_version,
             }
-            return _sentiment_answer(self._http.post("/sentiment", question, trace_id=trace_id))
+            return _sentiment_answer(self._http.post("/sentiment", body, trace_id=trace_id))
 
-        return list(self._pool.map(ask, moments))
+        return list(self._pool.map(ask, questions))
 
     def close(self) -> None:
         """Close the connections."""

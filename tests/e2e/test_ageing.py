@@ -1,0 +1,109 @@
+"""The ageing test: whatever happens to data, models, definitions and engines, what was decided replays and explains itself.
+
+It guards the one promise that every later change can break. Each step is checked where it stands, so that a failure
+names the change that broke it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from feature_store.build import DBT_PROJECT
+from trading.sentiment.head import HeadConfig
+
+pytestmark = [pytest.mark.engines, pytest.mark.filterwarnings("ignore")]  # MLflow's own warnings are not ours
+REVISED = {
+    "symbol": "MSFT",
+    "timestamp": "2012-02-08",
+    "open": "30.26",
+    "high": "31.00",
+    "low": "30.00",
+    "close": "30.90",
+    "volume": "49659100",
+}
+PRICE_COLUMNS = tuple(REVISED)
+LATE = {
+    "symbol": "IBM",
+    "timestamp": "2012-03-15",
+    "open": "204.51",
+    "high": "206.00",
+    "low": "204.00",
+    "close": "205.80",
+    "volume": "3753000",
+}
+BACK_DATED = {
+    "id": "late-1",
+    "published_at": "2012-02-10",
+    "symbols": "AAPL",
+    "headline": "A court found that the company infringed a rival's patents and ordered damages",
+    "url": "",
+}
+
+
+def test_earlier_decisions_replay_identically_whatever_happens_later(desk, tmp_path):
+    first = desk.rows("select decision_id, row_hash from trading.decisions order by 1")
+    first_definition = desk.rows("select distinct definition from trading.decisions where definition is not null")
+    _holds(desk, len(first))
+
+    desk.deliver("revised.csv", "prices", PRICE_COLUMNS, [REVISED], mode="live", now=_july(3))
+    _holds(desk, len(first))
+    desk.deliver("late.csv", "prices", PRICE_COLUMNS, [LATE], mode="live", now=_july(4))
+    _holds(desk, len(first))
+    desk.deliver("news_late.csv", "news", tuple(BACK_DATED), [BACK_DATED], mode="live", now=_july(5))
+    _holds(desk, len(first))
+
+    head_version = desk.train_head(HeadConfig(embedding_scale=0.2))
+    assert head_version == "2"
+    _holds(desk, len(first))
+
+    desk.build(head_version, _changed_project(tmp_path), "--full-refresh")
+    _holds(desk, len(first))
+
+    desk.down()
+    desk.up()
+    _holds(desk, len(first))
+
+    desk.register_rule()
+    report = desk.trade("second")
+    assert report.model_version == "2"
+    second = desk.rows("select distinct definition from trading.decisions where session_id = %s", report.session_id)
+    assert second != first_definition
+    assert desk.rows(
+        "select count(*) from features.daily where definition = %s and macd_gap is not null", *second[0]
+    ) > [(0,)]
+    _holds(desk, len(first) + report.decisions)
+    assert set(first) <= set(desk.rows("select decision_id, row_hash from trading.decisions"))
+
+
+def _holds(desk, count: int) -> None:
+    """Every decision so far replays identically and every fill verifies."""
+    replayed = desk.replayed("decision", "--all")
+    assert len(replayed) == count
+    assert [one for one in replayed if not one["identical"]] == []
+    assert [one for one in desk.explained("fill", "--all") if not one["verified"]] == []
+
+
+def _changed_project(folder: Path) -> Path:
+    """Return a copy of the dbt project with another SMA 20 and one more feature column."""
+    project = folder / "dbt"
+    shutil.copytree(DBT_PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
+    indicators, daily = project / "models/marts/indicators.sql", project / "models/features/daily.sql"
+    _edit(
+        indicators, "case when bars >= 20 then mean_20 end as sma_20", "case when bars >= 21 then mean_20 end as sma_20"
+    )
+    _edit(daily, "        macd,\n", "        macd,\n        macd - macd_signal as macd_gap,\n")
+    return project
+
+
+def _edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+def _july(day: int) -> datetime:
+    return datetime(2012, 7, day, 12, tzinfo=UTC)
