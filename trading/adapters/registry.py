@@ -8,7 +8,6 @@ is recorded by the caller in trading.promotions, since MLflow keeps no history o
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from trading.adapters.mlflow_calls import be_patient_only_briefly, mlflow_errors
 from trading.adapters.mlflow_runs import LoggedVersion, log_version
-from trading.errors import ModelError, ModelHashError
+from trading.adapters.version_integrity import CARD_SHA256, CONTENT_KEY, TRAINING_KEY, agree, card_tags, verified_card
+from trading.errors import ModelError
 from trading.learners.loading import LOADERS, model_from_bytes
 from trading.learners.model_card import ModelCard
 from trading.ports import DecisionModel
@@ -26,9 +26,6 @@ from trading.ports import DecisionModel
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
-
-CONTENT_KEY = "content_key"
-TRAINING_KEY = "training_key"
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ class ModelRegistry:
             EngineUnavailableError: MLflow is gone.
         """
         payload = model if isinstance(model, bytes) else model.to_bytes()
-        _agree(name, payload, card, None if isinstance(model, bytes) else model.kind)
+        agree(name, payload, card, None if isinstance(model, bytes) else model.kind)
         known = self.find(name, content_key=card.content_key)
         if known is not None:
             return known
@@ -125,9 +122,8 @@ class ModelRegistry:
         number = self.alias(name, alias) if alias is not None else str(version)
         with mlflow_errors(self.tracking_uri, f"{name} version {number}"):
             registered = self._client.get_model_version(name, number)
-            payload, card_text = self._artefacts(name, number)
-        card = ModelCard.from_json(card_text)
-        _verify(registered, payload, card, f"{name} version {number}")
+            payload, card_bytes = self._artefacts(name, number)
+        card = verified_card(registered.tags, payload, card_bytes, f"{name} version {number}")
         model = model_from_bytes(card.kind, payload) if card.kind in LOADERS else payload
         return LoadedModel(name, number, model, payload, card)
 
@@ -215,47 +211,10 @@ class ModelRegistry:
             source=logged.model_uri,
             run_id=logged.run_id,
             model_id=logged.model_id,
-            tags={**tags, **card_tags(card), "card_sha256": logged.card_sha256},
+            tags={**tags, **card_tags(card), CARD_SHA256: logged.card_sha256},
             await_creation_for=0,  # it is ready when it is made; waiting only logs
         )
         return str(created.version)
-
-
-def card_tags(card: ModelCard) -> dict[str, str]:
-    """Return what of a card is searched and shown by, as a version's tags."""
-    named = {
-        CONTENT_KEY: card.content_key,
-        TRAINING_KEY: card.training_key,
-        "kind": card.kind,
-        "weights_sha256": card.weights_sha256,
-        "snapshot_id": card.snapshot_id,
-        "parquet_sha256": card.parquet_sha256,
-        "feature_service": card.feature_service.get("name"),
-        "code_revision": card.code_revision,
-        "lock_hash": card.lock_hash,
-        "seeds": ",".join(str(seed) for seed in card.seeds),
-    }
-    return {name: str(value) for name, value in named.items() if value}
-
-
-def _agree(name: str, payload: bytes, card: ModelCard, kind: str | None) -> None:
-    found = hashlib.sha256(payload).hexdigest()
-    if found != card.weights_sha256:
-        raise ModelHashError(f"expected weights {card.weights_sha256[:12]} for {name} by its card, found {found[:12]}")
-    if kind is not None and kind != card.kind:
-        raise ModelError(f"expected a {card.kind} for {name} by its card, found a {kind}")
-
-
-def _verify(registered: MlflowVersion, payload: bytes, card: ModelCard, what: str) -> None:
-    weights = hashlib.sha256(payload).hexdigest()
-    recorded = registered.tags.get("weights_sha256")
-    if not weights == card.weights_sha256 == recorded:
-        raise ModelHashError(
-            f"expected weights {recorded} of {what}, found {weights}; the artefact was changed, so it is not loaded"
-        )
-    card_hash = hashlib.sha256(card.to_json().encode()).hexdigest()
-    if card_hash != registered.tags.get("card_sha256"):
-        raise ModelHashError(f"expected the card that {what} was registered with, found another; it is not loaded")
 
 
 def _info(version: MlflowVersion, aliases: Mapping[str, list[str]]) -> VersionInfo:
