@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from psycopg.conninfo import conninfo_to_dict
 from trading.errors import BuildError
 
 DBT_PROJECT = Path(__file__).parents[1] / "dbt"
+_STAMP = re.compile(r"^\d\d:\d\d:\d\d\s*")
+_TELLING = ("Failure in", "Got ", "Compilation")
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,9 @@ def dbt_build(
             stdin=subprocess.DEVNULL,
         )
     if done.returncode != 0:
-        raise BuildError(f"dbt {' '.join(arguments)} failed:\n{_tail(done.stdout + done.stderr)}")
+        error = BuildError(f"dbt {' '.join(arguments)} failed: {_reason(done.stdout + done.stderr)}")
+        error.add_note(done.stdout + done.stderr)
+        raise error
     return DbtRun(tuple(command), done.stdout)
 
 
@@ -97,5 +102,11 @@ def _as_yaml(variables: Mapping[str, str]) -> str:
     return json.dumps(dict(variables), sort_keys=True)
 
 
-def _tail(output: str, lines: int = 60) -> str:
-    return "\n".join(output.strip().splitlines()[-lines:])
+def _reason(output: str) -> str:
+    """Return what went wrong in one line: of each failure that dbt lists, what failed and why."""
+    listed = output.partition("Completed with")[2] or output
+    lines = [_STAMP.sub("", line).strip() for line in listed.splitlines()]
+    said = [line for line in lines if line.startswith(_TELLING)]
+    # The line after "Database Error in model ..." is PostgreSQL's own.
+    reasons = [lines[n + 1] for n, line in enumerate(lines[:-1]) if " Error" in line]
+    return "; ".join([*said, *reasons][:8]) or lines[-1]

@@ -9,10 +9,12 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
-from trading.identity import row_hash
+from trading.identity import canon, epoch_micros
 
 _FLOAT8_OID = 701
+_MICROS_TO_2000 = 946_684_800_000_000
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,18 @@ class FeatureRow:
 
     def computed_hash(self) -> str:
         """Return the identity of what this row says, in hex; equal to `row_hash` unless something was changed."""
-        key = (self.definition, self.source, self.symbol, self.interval, self.timestamp, self.known_at)
+        name = "\x1f".join((self.definition, self.source, self.symbol, self.interval))
+        times = b"".join(timestamp_bytes(t) for t in (self.timestamp, self.known_at, self.decision_at))
+        content = canon(name) + times + bytes.fromhex(self.input_hash)
         numbers = float_array(tuple(self.values.values()))
-        origin = (self.decision_at, bytes.fromhex(self.input_hash))
         if self.view == "marts.indicators":
-            return row_hash((*key, *origin, numbers, float_array(self.state))).hex()
-        return row_hash((*key, *origin, self.sentiment_items, numbers)).hex()
+            return sha256(content + numbers + float_array(self.state)).hexdigest()
+        return sha256(content + struct.pack(">i", self.sentiment_items) + numbers).hexdigest()
+
+
+def timestamp_bytes(moment: datetime) -> bytes:
+    """Return what PostgreSQL's timestamptz_send gives: microseconds since 2000-01-01 UTC."""
+    return struct.pack(">q", epoch_micros(moment) - _MICROS_TO_2000)
 
 
 def float_array(values: Sequence[float | None]) -> bytes:

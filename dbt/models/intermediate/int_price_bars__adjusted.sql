@@ -53,8 +53,8 @@ final as (
         bars.symbol,
         bars.interval,
         bars.timestamp,
-        coalesce(factors.factor, 1) as factor,
         bars.close,
+        coalesce(factors.factor, 1) as factor,
         bars.close * coalesce(factors.factor, 1) as adjusted_close
     from bars
     left join factors on bars.bar_id = factors.bar_id

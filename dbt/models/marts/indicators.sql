@@ -1,5 +1,6 @@
 {{ config(materialized='versioned', parameters={'context_bars': 50}) }}
 
+-- depends_on: {{ ref('int_price_bars__adjusted') }}
 with pending as (
 
     select * from {{ source('features', 'pending_bars') }}
@@ -74,7 +75,7 @@ spread as (
 
 final as (
 
-    select
+    select -- noqa: ST06
         source,
         symbol,
         interval,

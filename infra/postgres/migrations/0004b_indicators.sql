@@ -76,7 +76,7 @@ begin
 end $$;
 
 -- Used as a window function: the state after each bar, from a seed or from nothing.
-create aggregate features.indicator_state_v1(
+create aggregate features.indicator_state_v1( -- noqa: PRS
     seed double precision [], high double precision, low double precision, close double precision, volume double precision
 ) (sfunc = features.indicator_step_v1, stype = double precision [], parallel = safe);
 
