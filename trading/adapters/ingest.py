@@ -18,7 +18,7 @@ from trading.adapters.batch_report import Judged, recorded_values, report_of_jud
 from trading.adapters.completeness import publish_session_quality
 from trading.adapters.instruments import calendars_of, publish_drafts
 from trading.adapters.object_store import payload_key
-from trading.adapters.placing import place_bars, to_rows
+from trading.adapters.placing import fill_sessions, place_bars, to_rows
 from trading.adapters.warehouse import Batch
 from trading.errors import InputError, NaiveTimeError, QualityError
 from trading.ingestion.candidates import Parsed, parse
@@ -131,7 +131,8 @@ def _judge(url: str, batch: Batch, parsed: Parsed) -> Judged:
         calendars = dict.fromkeys(symbols, batch.reader.calendar) | calendars_of(conn, symbols)
         facts = _facts(conn, batch, calendars)
         if batch.kind == "prices":
-            place_bars(conn, batch.source, batch.received_at, parsed.candidates, calendars)
+            fill_sessions(conn, set(calendars.values()), parsed.candidates, batch.received_at.date())
+            place_bars(conn, batch.source, parsed.candidates, calendars)
     left, rows_merged = folded(batch.kind, parsed.candidates)
     verdict = judge(batch.kind, left, facts)
     rows = to_rows(batch.kind, batch.source, verdict.good)

@@ -51,7 +51,7 @@ def rows_of_payload(conn: psycopg.Connection, store: PayloadStore, batch_id: int
         return []
     candidates = parse(payload, Reader.from_dict(batch.reader["request"])).candidates
     if batch.kind == "prices":
-        place_bars(conn, batch.source, batch.received_at, candidates, batch.reader["context"]["calendars"])
+        place_bars(conn, batch.source, candidates, batch.reader["context"]["calendars"])
     good = _without_quarantined(conn, batch_id, folded(batch.kind, candidates)[0])
     rows = to_rows(batch.kind, batch.source, good)
     known = warehouse.known_versions(conn, batch.kind, batch.source, [row.key for row in rows], batch.watermark)

@@ -5,8 +5,8 @@ Used by ingestion, and by replay when it makes a batch's rows again from the pay
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
 
 import psycopg
 
@@ -20,24 +20,28 @@ from trading.ingestion.rows import RawRow
 _ROW = {"prices": prices.row, "actions": actions.row, "news": news.row}
 
 
-def place_bars(
-    conn: psycopg.Connection,
-    source: str,
-    received_at: datetime,
-    candidates: Sequence[Candidate],
-    calendars: Mapping[str, str],
+def fill_sessions(
+    conn: psycopg.Connection, calendars: Iterable[str], candidates: Sequence[Candidate], today: date
 ) -> None:
-    """Give each bar its end and its nominal time from the recorded sessions, which are filled for the bars' range.
+    """Record the sessions that the candidates' range needs, up to `today`.
 
     Raises:
         InputError: no exchange calendar has the name that was stated.
     """
-    lag = warehouse.source_lag(conn, source)
-    today = received_at.date()
     first, last = span(candidates, "timestamp") or (today, today)
-    names = set(calendars.values())
-    ensure_sessions(conn, names, first, last, today)
-    sessions = read_sessions(conn, names, _week_before(first), min(last, today) + timedelta(days=1))
+    ensure_sessions(conn, calendars, first, last, today)
+
+
+def place_bars(
+    conn: psycopg.Connection, source: str, candidates: Sequence[Candidate], calendars: Mapping[str, str]
+) -> None:
+    """Give each bar its end and its nominal time, from recorded sessions only; `calendars` names that of each symbol."""
+    days = span(candidates, "timestamp")
+    if days is None:
+        days = (date.min, date.min)
+    lag = warehouse.source_lag(conn, source)
+    # A session can begin on the eve of its date in UTC.
+    sessions = read_sessions(conn, set(calendars.values()), *_with_eves(*days))
     for candidate in candidates:
         prices.place(candidate.values, lag, calendars, sessions)
 
@@ -47,5 +51,6 @@ def to_rows(kind: Kind, source: str, good: Sequence[Candidate]) -> list[RawRow]:
     return [_ROW[kind](candidate.values, source) for candidate in good]
 
 
-def _week_before(day: date) -> date:
-    return day - timedelta(days=min(7, day.toordinal() - 1))
+def _with_eves(first: date, last: date) -> tuple[date, date]:
+    day = timedelta(days=1)
+    return (max(first, date.min + day) - day, min(last, date.max - day) + day)

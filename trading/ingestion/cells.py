@@ -58,9 +58,15 @@ def _exact(name: str, cell: Cell, scale: int) -> Decimal:
 
 
 def text_of(cell: Cell) -> str | None:
-    """Return the cell as stripped text, or None where there is none. `nan` is a word in a text, so it stays."""
+    """Return the cell as stripped text, or None where there is none. `nan` is a word in a text, so it stays.
+
+    Raises:
+        CellError: `unreadable_text`, a NUL byte, which PostgreSQL's text cannot hold.
+    """
     if cell is None or (isinstance(cell, float) and cell != cell):
         return None
+    if "\x00" in str(cell):
+        raise CellError("unreadable_text", "the text holds a NUL byte")
     return str(cell).strip() or None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from trading.calendar import bar_label
-from trading.ingestion.cells import CellError, text_of, utc, when_of
+from trading.ingestion.cells import text_of, utc, when_of
 from trading.ingestion.payload import Cell, Record
 from trading.ingestion.reader import Reader
 from trading.ingestion.rows import RawRow
@@ -34,8 +34,8 @@ def read(record: Record, reader: Reader) -> dict[str, Any]:
     return {
         "about": when.date() if isinstance(when, datetime) else when,
         "news_id": text_of(record.cells["id"]),
-        "headline": _printable(text_of(record.cells["headline"])),
-        "body": _printable(text_of(record.cells.get("body"))) or "",
+        "headline": text_of(record.cells["headline"]),
+        "body": text_of(record.cells.get("body")) or "",
         "url": text_of(record.cells.get("url")) or "",
         "symbols": _symbols(record.cells["symbols"]),
         "published_at": _published(when),
@@ -43,13 +43,6 @@ def read(record: Record, reader: Reader) -> dict[str, Any]:
         "starts_at": starts_at,
         "nominal_at": _end_of_day(when) if when is not None and not isinstance(when, datetime) else starts_at,
     }
-
-
-def _printable(text: str | None) -> str | None:
-    """PostgreSQL's text cannot hold a NUL byte; such a row is refused by name."""
-    if text is not None and "\x00" in text:
-        raise CellError("unreadable_text", "the text holds a NUL byte")
-    return text
 
 
 def _symbols(cell: Cell) -> tuple[str, ...]:

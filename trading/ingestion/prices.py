@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from trading.calendar import Sessions, bar_label, interval_length
+from trading.errors import InputError
 from trading.identity import PRICE_SCALE, QUANTITY_SCALE
 from trading.ingestion.cells import CellError, decimal_of, text_of, utc, when_of
 from trading.ingestion.payload import Record
@@ -27,7 +28,7 @@ def read(record: Record, reader: Reader) -> dict[str, Any]:
         CellError: a cell cannot be read.
     """
     cells = record.cells
-    interval = text_of(cells.get("interval")) or reader.interval
+    interval = _interval(text_of(cells.get("interval")) or reader.interval)
     timestamp = _label(when_of("timestamp", cells["timestamp"]), interval)
     return {
         "about": timestamp.date() if timestamp else None,
@@ -38,6 +39,14 @@ def read(record: Record, reader: Reader) -> dict[str, Any]:
         "volume": decimal_of("volume", cells["volume"], QUANTITY_SCALE),
         "adjustment": reader.adjustment,
     }
+
+
+def _interval(text: str) -> str:
+    try:
+        interval_length(text)
+    except InputError as error:
+        raise CellError("unknown_interval", str(error)) from error
+    return text
 
 
 def _label(when: date | datetime | None, interval: str) -> datetime | None:

@@ -32,6 +32,7 @@ RULES = {
     "too_many_decimals": "a decimal fits its column's scale",
     "number_too_large": "a number is finite and fits its column",
     "wrong_column_count": "a row has as many values as the header",
+    "unknown_interval": "an interval is a number and one of m, h, d",
     "unknown_action": "a corporate action is of a known kind",
     "unreadable_text": "a text has no NUL byte",
 }

@@ -43,6 +43,7 @@ BAD_BARS = [
     ("IBM,2024-06-03,166.12,167.47,164,166.85,1", "from_the_future"),  # the session of that day closes after noon
     ("IBM,2031-06-03,166.12,167.47,164,166.85,1", "from_the_future"),
     ("IBM,2024-05-30,166.12", "wrong_column_count"),
+    ("IBM\x00,2024-05-30,166.12,167.47,164,166.85,1", "unreadable_text"),
 ]
 
 
