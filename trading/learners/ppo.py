@@ -88,10 +88,15 @@ def train_ppo(
 ) -> TrainedPolicy:
     """Learn a policy on `series`; the same series, configuration and numeric environment give the same bits.
 
+    A series of fewer than two bars has nothing to fill at and is left out; `TrainedPolicy.symbols` names those used.
+
     Raises:
-        InputError: no series, or one too short to act on.
+        InputError: no series is left.
     """
     chosen, started = config or PpoConfig(), time.perf_counter()
+    series = [one for one in series if len(one) > 1]
+    if not series:
+        raise InputError("expected at least one symbol with 2 bars to train on, found none; ingest a longer history")
     with _one_torch_thread():
         learner = _learner(series, chosen, costs or Costs())
         learner.learn(total_timesteps=chosen.timesteps, callback=_callback(progress, chosen.timesteps))

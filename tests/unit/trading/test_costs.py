@@ -2,7 +2,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading.costs import FREE, Costs
@@ -59,6 +59,7 @@ def test_stored_costs_come_back_equal():
     assert Costs.from_dict(COSTS.to_dict()) == COSTS
 
 
+@settings(deadline=None)
 @given(
     cash=st.decimals(min_value=0, max_value=10**7, places=8),
     opened=st.decimals(min_value="0.01", max_value=5000, places=6),

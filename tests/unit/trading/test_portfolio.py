@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading.costs import Costs
@@ -117,6 +117,7 @@ steps = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(steps)
 def test_equity_changes_only_by_price_moves_and_costs(walk):
     """At unmoved prices a fill changes equity by exactly -(commission + slippage), a split by less than half a cent."""

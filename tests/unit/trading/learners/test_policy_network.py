@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading.errors import InputError, ModelError
@@ -111,6 +111,7 @@ def test_bits_do_not_depend_on_threads_or_on_the_width_of_vectors():
     assert _answers_in({**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}) == here
 
 
+@settings(deadline=None)
 @given(st.floats(-700, 0))
 def test_exponential_is_within_two_units_of_the_librarys(x):
     assert exponential(x) == pytest.approx(math.exp(x), rel=2**-51)

@@ -68,3 +68,10 @@ def test_normalisation_comes_from_the_training_rows_only(make_world):
 def test_a_batch_that_does_not_divide_the_rollout_is_refused():
     with pytest.raises(InputError, match="multiple of batch_size"):
         PpoConfig(batch_size=300)
+
+
+def test_symbols_too_short_to_act_on_are_left_out_by_name(make_world):
+    short = make_world("NEW", bars=1)
+    assert train_ppo([make_world("AAA", bars=100), short], TINY).symbols == ("AAA",)
+    with pytest.raises(InputError, match="longer history"):
+        train_ppo([short], TINY)
