@@ -4,6 +4,7 @@ What a bad row is lives in trading/quality; how a batch is published in trading/
 partition; a range of months is one run.
 """
 
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -16,6 +17,9 @@ from trading.adapters.postgres import Warehouse
 from trading.ingestion.reader import Kind
 from trading.ingestion.report import BatchReport
 from trading.telemetry import tracing
+
+# Dagster marks single-run backfills as beta; what we need of them is held by tests/integration/orchestration.
+warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
 
 GROUP = "ingestion"
 months = dg.MonthlyPartitionsDefinition(start_date="1998-01-01", end_offset=1)

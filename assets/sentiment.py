@@ -122,7 +122,7 @@ def _judged(sentences: tuple[Sentence, ...]) -> Evaluation:
     head = _trained(split.train)
     texts = [one.text for one in split.test]
     probabilities = head.probabilities(texts, WordLlamaEmbeddings().embed_documents(texts))
-    return evaluate(probabilities, [one.label for one in split.test])
+    return evaluate([one.label for one in split.test], probabilities)
 
 
 def _card(head: SentimentHead, snapshot: Snapshot, judged: Evaluation) -> ModelCard:

@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject, dbt_assets
+from psycopg import sql
 
 from assets.sentiment import champion_scorer
 from feature_store.build import DBT_PROJECT, dbt_build, dbt_environment, dbt_executable
@@ -28,8 +29,8 @@ DAILY = dg.AssetKey(["features", "daily"])
 NEWS_SCORES = dg.AssetKey(["features", "news_scores"])
 
 
-# What features.advance puts into the working relations that the versioned models select from.
-_FED_BY = {"pending_bars": dg.AssetKey(["intermediate", "int_price_bars__adjusted"]), "pending_indicators": INDICATORS}
+# The shapes that the versioned models select from: features.advance puts rows in their place, so they are no assets.
+_SHAPES = {"pending_bars", "pending_indicators"}
 
 
 class Translator(DagsterDbtTranslator):
@@ -42,7 +43,7 @@ class Translator(DagsterDbtTranslator):
         is_feature = node["schema"] == "features"
         return spec.replace_attributes(
             key=dg.AssetKey([node["schema"], node["name"]]),
-            deps=[_FED_BY.get(dep.asset_key.path[-1], dep) for dep in spec.deps],
+            deps=[dep for dep in spec.deps if dep.asset_key.path[-1] not in _SHAPES],
             group_name=FEATURES_GROUP if is_feature else WAREHOUSE_GROUP,
             kinds={"dbt", "postgres"},
         )
@@ -104,7 +105,16 @@ def _built(context: dg.AssetExecutionContext, warehouse: Warehouse, variables: d
     dbt = DbtCliResource(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=dbt_executable())
     options = ["build", "--exclude-resource-type", "unit_test", *_vars(variables)]
     os.environ.update(dbt_environment(warehouse.url))  # dbt is a child process and reads its profile from there
-    yield from dbt.cli(options, context=context).stream().fetch_row_counts()
+    for event in dbt.cli(options, context=context).stream():
+        yield _counted(event, context, warehouse) if isinstance(event, dg.Output) else event
+
+
+def _counted(output: dg.Output[Any], context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.Output[Any]:
+    """Return the output with its table's row count. (The manifest names no database, so dagster-dbt cannot count.)"""
+    key = context.assets_def.keys_by_output_name[output.output_name]
+    with warehouse.connection() as conn:
+        counted = conn.execute(sql.SQL("select count(*) from {}").format(sql.Identifier(*key.path))).fetchone()
+    return output.with_metadata({**output.metadata, "dagster/row_count": counted[0] if counted else 0})
 
 
 def _vars(variables: dict[str, str]) -> list[str]:

@@ -3,12 +3,13 @@
 In-process on purpose: a run launched through the queue pays each step's imports again, which is most of a demo's time.
 """
 
-import logging
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 
 import dagster as dg
 
@@ -31,7 +32,7 @@ class Progress:
     _started: dict[str, float] = field(default_factory=dict)
     _summaries: dict[str, str] = field(default_factory=dict)
 
-    def on_event(self, entry: dg.EventLogEntry, _cursor: str) -> None:
+    def on_event(self, entry: dg.EventLogEntry) -> None:
         """Take one entry of the event log; Dagster calls it for each."""
         event = entry.dagster_event
         if event is None or event.step_key is None:
@@ -58,8 +59,8 @@ def _summary(event: dg.DagsterEvent) -> str:
     return ""
 
 
-def run_main_job(scope: MarketScope, instance: dg.DagsterInstance, tell: Tell) -> dg.ExecuteInProcessResult:
-    """Run `main` over the months that the scope's data lies in.
+def run_main_job(scope: MarketScope, instance: dg.DagsterInstance, tell: Tell, log: Path) -> dg.ExecuteInProcessResult:
+    """Run `main` over the months that the scope's data lies in; what libraries print goes to the file `log`.
 
     Raises:
         TradeloomError: what a step raised, as it was raised; nothing after that step ran, and a rerun completes.
@@ -71,13 +72,14 @@ def run_main_job(scope: MarketScope, instance: dg.DagsterInstance, tell: Tell) -
     run_id = str(uuid.uuid4())
     progress = Progress(_stages(defs), tell)
     instance.add_event_listener(run_id, progress.on_event)
-    logging.getLogger("dagster").setLevel(logging.CRITICAL)
-    result = job.execute_in_process(
-        instance=instance,
-        run_id=run_id,
-        tags={FIRST_KEY: f"{first:%Y-%m}-01", LAST_KEY: f"{last:%Y-%m}-01"},
-        run_config=_run_config(scope),
-    )
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as words, redirect_stdout(words), redirect_stderr(words):
+        result = job.execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            tags={FIRST_KEY: f"{first:%Y-%m}-01", LAST_KEY: f"{last:%Y-%m}-01"},
+            run_config=_run_config(scope),
+        )
     assert isinstance(result, dg.ExecuteInProcessResult)
     return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -43,16 +44,21 @@ def demo(
     """Run the main job: data, features, models, gate, two paper sessions, and the report."""
     if news is not None and prices is None:
         raise InputError("expected --prices FILE beside --news, found news alone; news without prices trades nothing")
+    from infra.local.dagster import write_instance
+    from infra.local.home import Home
     from infra.local.platform import running_platform
 
     started = time.monotonic()
 
+    told_to = sys.stderr if as_json else sys.stdout  # as it is now: the run sends what libraries print elsewhere
+
     def tell(line: str) -> None:
-        click.echo(f"[{time.monotonic() - started:6.1f} s] {line}", err=as_json)
+        click.echo(f"[{time.monotonic() - started:6.1f} s] {line}", file=told_to)
 
     tell("starting the engines: PostgreSQL, S3, MLflow, oracle, analyst")
     with running_platform(ENGINES, os.environ, tell=tell) as endpoints:
         os.environ.update(endpoints.environment())
+        write_instance(Home.resolve(os.environ))
         scope = _scope(prices, news, symbols, adjustment, calendar, columns)
         summary = _main_job(scope, tell)
     summary["seconds"] = round(time.monotonic() - started, 1)
@@ -67,7 +73,8 @@ def _main_job(scope: MarketScope, tell: Callable[[str], None]) -> dict[str, Any]
     from orchestration.summary import summary_of
 
     with dg.DagsterInstance.get() as instance:
-        result = run_main_job(scope, instance, tell)
+        log = Path(os.environ["TRADELOOM_HOME"]) / "logs" / "main-job.log"
+        result = run_main_job(scope, instance, tell, log)
         return summary_of(result, scope.source)
 
 
