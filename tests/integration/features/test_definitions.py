@@ -112,7 +112,7 @@ def test_a_function_changed_under_its_name_is_refused(warehouse: Any) -> None:
         f" returns double precision[] language plpgsql immutable parallel safe as $x${changed}$x$"
     )
     with pytest.raises(
-        psycopg.errors.IntegrityConstraintViolation, match="indicator_step_v1.*put the change into a new name"
+        psycopg.errors.IntegrityConstraintViolation, match=r"indicator_step_v1.*put the change into a new name"
     ):
         w.advance()
     assert w.one("select count(*) from marts.indicators") == 3

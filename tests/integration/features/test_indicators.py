@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +193,7 @@ def portions(bars: list[Any], rng: random.Random) -> list[list[Any]]:
     """Cut time at 30 random places; each portion has the bars of all symbols in it."""
     days = sorted({bar.day for bar in bars})
     cuts = [days[0], *sorted(rng.sample(days[1:], 30)), date.max]
-    return [[bar for bar in bars if begin <= bar.day < end] for begin, end in zip(cuts, cuts[1:], strict=False)]
+    return [[bar for bar in bars if begin <= bar.day < end] for begin, end in pairwise(cuts)]
 
 
 def arrays_of_whole(w: Any, definition: str, symbol: str) -> dict[str, Any]:
