@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +41,7 @@ def deliver(database_url: str, store: ObjectStore, tmp_path: Path) -> Callable[.
     def ingest_lines(
         *lines: str, header: str = HEADER, kind: Any = "prices", now: datetime = NOW, **options: Any
     ) -> Any:
-        file = tmp_path / "delivery.csv"
+        file = Path(tempfile.mkdtemp(dir=tmp_path)) / "delivery.csv"  # calls may run side by side
         file.write_text("\n".join([header, *lines, ""]))
         described = {name: options.pop(name) for name in ("columns", "adjustment", "calendar") if name in options}
         options.setdefault("max_bad_share", 1.0)
