@@ -77,7 +77,7 @@ def object_store_settings(engine_home: Home) -> Iterator[ObjectStoreSettings]:
     try:
         yield store.settings
     finally:
-        end(process, patience=0.5)
+        store.stop(process)
 
 
 @pytest.fixture(scope="session")

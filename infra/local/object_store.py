@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.errors import EngineStartError
+from infra.local import ports
 from infra.local.home import Home, write_private
 from infra.local.processes import MARK, Identity, end, last_line, reap, spawn
 
@@ -108,6 +109,13 @@ class ObjectStore:
     def stop(self, process: Identity) -> None:
         """End the server. It often forgets to end when asked; what it acknowledged survives a kill."""
         end(process, patience=1)
+        self.remove_sockets()
+
+    def remove_sockets(self) -> None:
+        """Remove the sockets that a killed server leaves under /tmp; to another user they would be in the way."""
+        for port in range(self.port, self.port + ports.WIDTH["s3"]):
+            for path in (*ports.own_sockets(port), *ports.own_sockets(port + ports.GRPC_OFFSET)):
+                path.unlink(missing_ok=True)
 
     def _command(self) -> list[str]:
         port, folder = self.port, self.home.path / "objects"

@@ -18,6 +18,7 @@ from infra.errors import EngineStartError, PlatformError
 from infra.local import ports
 from infra.local.endpoints import VARIABLES, Endpoints, outside, settings_of
 from infra.local.home import Home
+from infra.local.object_store import ObjectStore
 from infra.local.processes import (
     Identity,
     Record,
@@ -78,6 +79,7 @@ class Platform:
     migrating: bool = True
     ours: dict[str, Started] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+    _urls: dict[str, str] = field(default_factory=dict, init=False)
     _giving_up: bool = field(default=False, init=False)
 
     @property
@@ -111,6 +113,18 @@ class Platform:
                 ports.release(self.home, started.name)
                 del self.ours[started.name]
 
+    def take_over(self) -> list[str]:
+        """Start what another process had started for us and has stopped since, such as a demo that came to its end."""
+        taken = []
+        for name in sorted(with_needs(self.names) - self.ours.keys(), key=NAMES.index):
+            record = read_record(self.home.run / f"{name}.json")
+            if VARIABLES.get(name) not in outside(self.environ) and (record is None or not record.owner.alive()):
+                with self.home.locked("start"):
+                    remove_remains(self.home)
+                    self.launch(name, self._urls[name])
+                taken.append(name)
+        return taken
+
     def launch(self, name: str, url: str) -> Started:
         """Start one service and write its record."""
         launched_at = time.time()
@@ -128,7 +142,7 @@ class Platform:
             if VARIABLES.get(name) in self.settings:
                 continue
             record = read_record(self.home.run / f"{name}.json")
-            url = record.url if record else public_url(self.home, name)
+            url = self._urls[name] = record.url if record else public_url(self.home, name)
             if record is None:
                 missing[name] = url
             self.settings |= {
@@ -193,6 +207,9 @@ def stop_service(home: Home, name: str, process: Identity) -> None:
     """End a service, its workers included, and forget its record."""
     end(process, gently=STOP_SIGNAL.get(name, SIGTERM), patience=PATIENCE_SECONDS.get(name, 15.0))
     end_marked(mark_of(home, name))
+    record = read_record(home.run / f"{name}.json")
+    if name == "s3" and record is not None:
+        ObjectStore(home, int(record.url.rsplit(":", 1)[1])).remove_sockets()
     if name == "postgres":  # where the state folder's path was too long, its sockets lay elsewhere
         with contextlib.suppress(OSError):
             home.short_folder("postgres-socket").rmdir()

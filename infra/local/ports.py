@@ -73,13 +73,27 @@ def _promise(home: Home, name: str, block: list[int]) -> bool:
     except BlockingIOError:
         kept = False
     else:
-        kept = all(is_free(port) for port in block)
+        kept = all(is_free(port) and not _foreign_sockets(port) for port in block)
     if kept:
         _promised[home.digest, name] = locks
     else:
         for lock in locks:
             os.close(lock)
     return kept
+
+
+def own_sockets(port: int) -> list[Path]:
+    """Return the unix sockets that our SeaweedFS left under /tmp for a port; their place is not ours to choose."""
+    return [path for path, owner in _sockets(port) if owner == os.geteuid()]
+
+
+def _foreign_sockets(port: int) -> bool:
+    """True if another user's SeaweedFS has, or left, its socket for this port: ours could then neither bind nor trust it."""
+    return any(owner != os.geteuid() for _path, owner in _sockets(port))
+
+
+def _sockets(port: int) -> list[tuple[Path, int]]:
+    return [(path, path.lstat().st_uid) for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock")]
 
 
 def _locks() -> Path:

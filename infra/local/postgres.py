@@ -166,7 +166,7 @@ class PostgresServer:
         if done.returncode != 0:
             reason = _reason(done.stderr or done.stdout)
             raise EngineStartError(
-                f"initdb could not make a cluster in {data.parent}: {reason}; free disk space or name another folder"
+                f"initdb could not make a cluster in {data.parent}: {reason}; mend that and run again"
             )
 
 

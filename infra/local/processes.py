@@ -199,8 +199,8 @@ def wait_until_gone(process: Identity, seconds: float) -> bool:
     """Wait for a process to end; reap it if it is our own child. Return whether it is gone."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        reap(process)
         if not process.alive():
+            reap(process)
             return True
         time.sleep(0.02)
     return not process.alive()

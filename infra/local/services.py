@@ -34,6 +34,7 @@ NEEDS: Mapping[str, frozenset[str]] = {
     "analyst": frozenset({"postgres", "mlflow"}),
 }
 NAMES = tuple(NEEDS)
+NO_URL = "none"  # the daemon listens nowhere
 STOP_SIGNAL = {"postgres": signal.SIGINT, "dagster-daemon": signal.SIGINT}
 PATIENCE_SECONDS = {"postgres": 60.0, "s3": 1.0}
 
@@ -58,7 +59,7 @@ def public_url(home: Home, name: str) -> str:
     if name == "postgres":
         return PostgresServer(home).public_url
     if name == "dagster-daemon":
-        return "process:dagster-daemon"
+        return NO_URL
     return f"http://127.0.0.1:{ports.choose(home, name)}"
 
 

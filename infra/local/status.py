@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from infra.local.endpoints import VARIABLES, Endpoints, outside
 from infra.local.home import Home
 from infra.local.processes import Record, read_record
-from infra.local.services import NAMES, not_ready, problem
+from infra.local.services import NAMES, NO_URL, not_ready, problem
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class ServiceState:
     """One line of `tradeloom status`.
 
     Attributes:
-        url: Where it is, without any password; None if it is neither running nor set from outside.
+        url: Where it is, without any password; None if it has no address or is neither running nor set from outside.
         healthy: It did just now what a caller would ask of it.
         ready: It can answer the question it is there for (an oracle without a model is healthy and not ready).
         external: Set from outside: used as it is, never started or stopped here.
@@ -48,6 +48,7 @@ def _state(home: Home, endpoints: Endpoints, environ: Mapping[str, str], name: s
     if not external and record is None:
         return ServiceState(name, None, False, False, False, None, "not running")
     url = _without_password(environ[VARIABLES[name]]) if external else record.url if record else None
+    url = None if url == NO_URL else url
     pid = record.process.pid if record and record.process.alive() else None
     state = ServiceState(name, url, False, False, external, pid, None)
     if not external and pid is None:

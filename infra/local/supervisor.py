@@ -71,7 +71,9 @@ class Supervisor:
     restarts: dict[str, Restarts] = field(default_factory=dict)
 
     def watch_once(self, now: float) -> None:
-        """Look at every service of ours: plan a start for one that died, carry out one that is due."""
+        """Look at every service: plan a start for one that died, carry out one that is due."""
+        for name in self.platform.take_over():
+            self.tell(f"{name}: its starter has ended; started here")
         for name, started in list(self.platform.ours.items()):
             plan = self.restarts.setdefault(name, Restarts())
             reap(started.process)

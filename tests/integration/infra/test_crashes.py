@@ -23,7 +23,7 @@ from infra.local import ports
 from infra.local.home import Home
 from infra.local.object_store import ObjectStore, minio_client
 from infra.local.postgres import PostgresServer, ensure_databases
-from infra.local.processes import Identity, end, wait_until_gone
+from infra.local.processes import Identity, wait_until_gone
 
 pytestmark = pytest.mark.engines
 
@@ -120,5 +120,5 @@ def test_the_object_store_killed_under_load_keeps_every_acknowledged_object(home
             assert answer.read() == name.encode() * 50
             answer.close()
     finally:
-        end(process, patience=0.2)
+        store.stop(process)
         ports.release(home, "s3")

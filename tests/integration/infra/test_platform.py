@@ -31,6 +31,7 @@ from infra.local.object_store import minio_client
 from infra.local.platform import running_platform
 from infra.local.processes import identity, marked, wait_until_gone
 from infra.local.services import NAMES, mark_of
+from infra.local.status import service_states
 
 pytestmark = pytest.mark.engines
 OBJECT = "payloads/a b+ü"
@@ -49,7 +50,7 @@ def tradeloom(environ: Mapping[str, str], *arguments: str, code: int = 0) -> str
 
 
 def states(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    return {state["name"]: state for state in json.loads(tradeloom(environ, "status", "--json"))["services"]}
+    return {state.name: vars(state) for state in service_states(environ)}
 
 
 def pids(home: Home) -> set[int]:
@@ -80,7 +81,7 @@ def up(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def test_up_returns_when_all_is_healthy_and_status_says_where(up: dict[str, str]):
-    found = states(up)
+    found = {state["name"]: state for state in json.loads(tradeloom(up, "status", "--json"))["services"]}
     assert found["postgres"]["healthy"]
     assert found["s3"]["healthy"]
     assert not found["mlflow"]["healthy"]

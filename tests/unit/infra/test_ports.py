@@ -52,6 +52,21 @@ def test_the_choice_is_remembered_while_it_is_free(homes: tuple[Home, Home]):
         assert ports.choose(homes[0], "mlflow") == 41500
 
 
+def test_a_port_whose_socket_another_user_left_is_chosen_around(
+    homes: tuple[Home, Home], monkeypatch: pytest.MonkeyPatch
+):
+    left = Path("/tmp/seaweedfs-test-grpc-51334.sock")
+    left.touch()
+    try:
+        assert ports.choose(homes[0], "s3") == 41333
+        monkeypatch.setattr(ports.os, "geteuid", lambda: left.stat().st_uid + 1)
+        assert ports._foreign_sockets(51334)
+        monkeypatch.undo()
+        assert ports.own_sockets(51334) == [left]
+    finally:
+        left.unlink()
+
+
 def test_two_state_folders_that_look_at_once_get_different_ports(homes: tuple[Home, Home]):
     assert [ports.choose(home, "dagster") for home in homes] == [41600, 41601]
     ports.release(homes[0], "dagster")
