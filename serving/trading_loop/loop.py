@@ -125,6 +125,7 @@ class TradingLoop:
         market = Market(self.others.broker, instruments, splits, terms.latency)
         groups = list(data.groups(self.conn, terms.first_timestamp, terms.last_timestamp))
         done, books = self._ledger.steps_done(), self._ledger.books()
+        met: BarGroup | None = None
         for number, group in enumerate(groups, start=1):
             if not self._is_ready(group, groups[-1]):
                 break
@@ -133,10 +134,11 @@ class TradingLoop:
                 self._mark(group, books, market)
             if (group.timestamp, "decided") not in done:
                 self._decide(group, books, instruments, watermark)
+            met = group
             self.on_bar(number, len(groups))
         self._reconcile(books)
-        if groups and (terms.mode is Mode.REPLAY or groups[-1].timestamp >= terms.last_timestamp):
-            self._close(groups[-1])
+        if met is not None and (terms.mode is Mode.REPLAY or met.timestamp >= terms.last_timestamp):
+            self._close(met)
 
     def _watermark(self) -> int:
         """A replay reads at its pinned watermark; what follows the world's clock reads the newest."""

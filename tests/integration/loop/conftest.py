@@ -54,6 +54,13 @@ class Bars:
 
     def publish_all(self) -> None:
         """The whole market, each bar known at its close."""
+        self.publish_market()
+        for symbol in OPENS:
+            for day in DAYS:
+                self.publish(symbol, day)
+
+    def publish_market(self) -> None:
+        """Sessions and instruments, without a bar."""
         with psycopg.connect(self.url) as conn:
             for day in DAYS:
                 opens = midnight(day) + timedelta(hours=14, minutes=30)
@@ -70,9 +77,6 @@ class Bars:
                     " raw.take_watermark('test'), %s)",
                     (symbol, midnight(date(2000, 1, 1)), bytes(32)),
                 )
-        for symbol in OPENS:
-            for day in DAYS:
-                self.publish(symbol, day)
 
     def publish(self, symbol: str, day: date, *, known_at: datetime | None = None, opening: str | None = None) -> None:
         """One version of one bar."""
@@ -293,4 +297,11 @@ class World:
 def world(database_url: str, services_url: str, script: Script) -> World:
     bars = Bars(database_url)
     bars.publish_all()
+    return World(database_url, services_url, bars, script)
+
+
+@pytest.fixture
+def empty_world(database_url: str, services_url: str, script: Script) -> World:
+    bars = Bars(database_url)
+    bars.publish_market()
     return World(database_url, services_url, bars, script)
