@@ -47,8 +47,8 @@ class Oracle:
         self._oracle = bootstrap.assemble(bootstrap.OracleSettings.from_environment(os.environ))
         _VERSION.router.routes[:] = [Route("/version", self._version_page)]
 
-    @staticmethod
     @bentoml.on_deployment
+    @staticmethod
     def check_settings() -> None:
         """Refuse to start with a missing or wrong setting, once: a worker that fails is only started again, for ever."""
         from serving.oracle.bootstrap import OracleSettings

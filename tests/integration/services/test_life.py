@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
+import socket
+import socketserver
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,37 +26,43 @@ pytestmark = pytest.mark.engines
 def forwarding(port: int, to: str) -> Iterator[None]:
     """Make a port answer for another server while the block runs."""
     target = urlsplit(to)
-    loop = asyncio.new_event_loop()
+    open_sockets: list[socket.socket] = []
 
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    class Forward(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection((target.hostname, target.port)) as there:
+                open_sockets.extend([self.request, there])
+                back = threading.Thread(target=_pump, args=(there, self.request))
+                back.start()
+                _pump(self.request, there)
+                back.join()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", port), Forward) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
         try:
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        except ConnectionError:
-            return  # one side left: so does the other
+            yield
         finally:
-            writer.close()
+            server.shutdown()
+            thread.join()
+            for one in open_sockets:
+                _end(one)
 
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(target.hostname, target.port)
-        await asyncio.gather(pump(reader, back), pump(there, writer))
 
-    async def serve() -> None:
-        async with await asyncio.start_server(handle, "127.0.0.1", port):
-            await stopped.wait()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-
-    stopped = asyncio.Event()
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
+def _pump(source: socket.socket, sink: socket.socket) -> None:
     try:
-        yield
+        while data := source.recv(65536):
+            sink.sendall(data)
+    except OSError:
+        return  # one side left, and so does the other
     finally:
-        loop.call_soon_threadsafe(stopped.set)
-        thread.join(10)
-        loop.close()
+        _end(source)
+        _end(sink)
+
+
+def _end(one: socket.socket) -> None:
+    with suppress(OSError):  # it has ended already
+        one.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.parametrize(("name", "path"), [("oracle", "/predict"), ("analyst", "/sentiment")])
