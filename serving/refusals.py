@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from starlette.responses import JSONResponse
 
-from trading.errors import EngineError, IdentityError, InputError, ModelError
+from trading.errors import EngineError, IdentityError, InputError, ModelAnswerError, ModelError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -60,6 +60,7 @@ def refusal(refused: Exception) -> JSONResponse:
 # The caller's mistake is a 4xx; what a later try may mend, or what must not serve, is a 503.
 _STATUS: dict[type[Exception], HTTPStatus] = {
     InputError: HTTPStatus.BAD_REQUEST,
+    ModelAnswerError: HTTPStatus.BAD_GATEWAY,
     ModelError: HTTPStatus.NOT_FOUND,
     IdentityError: HTTPStatus.SERVICE_UNAVAILABLE,
     EngineError: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -14,6 +14,7 @@
     │   ├── ModelHashError
     │   └── PayloadHashError
     ├── ModelError                a model, alias or version that does not exist or cannot serve
+    │   └── ModelAnswerError         a model answered out of range or in another form; the answer is refused
     └── LedgerError               an invariant of the ledger would break
 
 A message says what was expected, what was found and what to do, in one line.
@@ -76,6 +77,10 @@ class PayloadHashError(IdentityError):
 
 class ModelError(TradeloomError):
     """A model, alias or version that does not exist or cannot serve."""
+
+
+class ModelAnswerError(ModelError):
+    """A model's answer is out of range or not of the form asked for."""
 
 
 class LedgerError(TradeloomError):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from trading.errors import EngineUnavailableError, ModelError
+from trading.errors import EngineUnavailableError, ModelAnswerError
 from trading.sentiment.scorers import LABELS, Text, Verdict
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class LlmScorer:
 
         Raises:
             EngineUnavailableError: the model does not answer, or refuses for now (429); ask again later.
-            ModelError: the answer is not of the asked form, or its score is out of range.
+            ModelAnswerError: the answer is not of the asked form, or its score is out of range.
         """
         # A copy of the context for each call: the trace id travels into the pool's threads.
         contexts = [copy_context() for _ in texts]
@@ -129,7 +129,7 @@ class LlmScorer:
         parsed = reply["parsed"]
         if not isinstance(parsed, dict):
             found = str(reply["raw"].content)[:200]
-            raise ModelError(f"{self.name}: expected JSON with a score and a label, found {found!r}; refused")
+            raise ModelAnswerError(f"{self.name}: expected JSON with a score and a label, found {found!r}; refused")
         _verdict_of(self.name, parsed)
         return {**parsed, "content": reply["raw"].content, "usage": reply["raw"].usage_metadata}
 
@@ -168,11 +168,11 @@ def chat_model(settings: LlmSettings) -> BaseChatModel:
 def _verdict_of(scorer: str, answer: Mapping[str, Any]) -> Verdict:
     score, label = answer.get("score"), answer.get("label")
     if isinstance(score, bool) or not isinstance(score, int | float):
-        raise ModelError(f"{scorer}: expected a number as score, found {score!r}; the answer is refused")
+        raise ModelAnswerError(f"{scorer}: expected a number as score, found {score!r}; the answer is refused")
     try:
         return Verdict(float(score), label)  # type: ignore[arg-type]  # Verdict refuses what is no label
-    except ModelError as error:
-        raise ModelError(f"{scorer}: {error}") from error
+    except ModelAnswerError as error:
+        raise ModelAnswerError(f"{scorer}: {error}") from error
 
 
 def _prompt_hash(messages: list[tuple[str, str]]) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from trading.errors import ModelError
+from trading.errors import ModelAnswerError, ModelError
 
 if TYPE_CHECKING:
     from trading.sentiment.embeddings import WordLlamaEmbeddings
@@ -36,7 +36,7 @@ class Verdict:
     """What a scorer says of one text: a score in [-1, 1] and a label.
 
     Raises:
-        ModelError: the score is out of range or not a number, or the label is unknown.
+        ModelAnswerError: the score is out of range or not a number, or the label is unknown.
     """
 
     score: float
@@ -44,9 +44,11 @@ class Verdict:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.score) and -1.0 <= self.score <= 1.0):
-            raise ModelError(f"expected a score in [-1, 1], found {self.score}; the answer is refused")
+            raise ModelAnswerError(f"expected a score in [-1, 1], found {self.score}; the answer is refused")
         if self.label not in LABELS:
-            raise ModelError(f"expected a label of {', '.join(LABELS)}, found {self.label!r}; the answer is refused")
+            raise ModelAnswerError(
+                f"expected a label of {', '.join(LABELS)}, found {self.label!r}; the answer is refused"
+            )
 
 
 class Scorer(Protocol):

@@ -7,11 +7,12 @@ import json
 import pytest
 
 from serving.refusals import NotReady, plain_refusals
-from trading.errors import EngineUnavailableError, InputError, LedgerError, ModelError, ModelHashError
+from trading.errors import EngineUnavailableError, InputError, LedgerError, ModelAnswerError, ModelError, ModelHashError
 
 CASES = [
     (InputError("wrong"), 400),
     (ModelError("no such version"), 404),
+    (ModelAnswerError("out of range"), 502),
     (ModelHashError("other weights"), 503),
     (EngineUnavailableError("gone"), 503),
     (NotReady("no model yet"), 503),
