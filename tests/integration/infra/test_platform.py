@@ -239,3 +239,23 @@ def test_a_home_that_the_engine_cannot_reach_still_works(tmp_path: Path):
 def test_an_unknown_service_is_refused(tmp_path: Path):
     with pytest.raises(PlatformError, match="found redis"), running_platform({"redis"}, clean_environment(tmp_path)):
         pass
+
+
+@pytest.mark.long
+def test_all_services_come_up_on_loopback_and_go_with_their_supervisor(folder: Path):
+    environ = clean_environment(folder.parent / "whole")
+    home = Home(folder.parent / "whole")
+    tradeloom(environ, "up", "--detach")
+    try:
+        assert {name for name, state in states(environ).items() if not state["healthy"]} == set()
+        ours = pids(home)
+        listening = [link for link in psutil.net_connections("inet") if link.pid in ours and link.status == "LISTEN"]
+        assert {link.laddr.ip for link in listening if not ipaddress.ip_address(link.laddr.ip).is_loopback} == set()
+        os.kill(json.loads((home.run / "supervisor.json").read_text())["process"]["pid"], signal.SIGKILL)
+        deadline = time.monotonic() + 90
+        while pids(home):
+            assert time.monotonic() < deadline, pids(home)
+            time.sleep(0.5)
+    finally:
+        tradeloom(environ, "down")
+    assert pids(home) == set()
