@@ -7,7 +7,7 @@ batch and answered per decision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -70,7 +70,6 @@ class Batches:
 
     conn: psycopg.Connection
     store: PayloadStore
-    on_batch: Callable[[int], None] = lambda batch_id: None
     _checks: dict[int, BatchCheck] = field(default_factory=dict)
     _dependences: dict[tuple[str, str], list[Dependence]] = field(default_factory=dict)
 
@@ -97,7 +96,6 @@ class Batches:
     def check(self, batch_id: int) -> BatchCheck:
         """Return the check of one batch."""
         if batch_id not in self._checks:
-            self.on_batch(batch_id)
             self._checks[batch_id] = self._checked(self._facts(batch_id))
         return self._checks[batch_id]
 

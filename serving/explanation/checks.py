@@ -195,9 +195,9 @@ def _row_link(row: FeatureRow | None, row_id: int, recorded_hash: bytes | None, 
         "input_id": row.input_id,
         "input_hash": row.input_hash,
     }
-    problems = _unless(store.verify(row), f"row {row_id} was changed: its hash is not that of its values")
+    problems = _unless(store.verify(row), f"{row.view} row {row_id} was changed: its hash is not that of its values")
     recorded = None if recorded_hash is None else recorded_hash.hex()
-    problems += _unless(row.row_hash == recorded, f"row {row_id} is not the one that was recorded")
+    problems += _unless(row.row_hash == recorded, f"{row.view} row {row_id} is not the one that was recorded")
     return Link(facts, problems)
 
 

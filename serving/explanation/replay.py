@@ -63,10 +63,11 @@ def replay(sources: Sources, decision_ids: Sequence[str] | None) -> list[Replaye
     sources.on_progress(f"replaying {len(decisions)} decisions: models")
     models = Models(sources.registry)
     models.ask(decisions)
-    sources.on_progress("features")
+    sources.on_progress("features: each series in one pass")
     features = FeatureReplay(sources.conn, sources.features, read_services(sources.conn, decisions))
     features.prepare(decisions)
-    batches = Batches(sources.conn, sources.objects, lambda batch_id: sources.on_progress(f"data: batch {batch_id}"))
+    sources.on_progress("data: payloads, each batch once")
+    batches = Batches(sources.conn, sources.objects)
     return [_replayed(decision, models, features, batches) for decision in decisions]
 
 

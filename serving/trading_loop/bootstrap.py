@@ -1,7 +1,6 @@
 """Puts a session together: the only place of the loop that reads the environment or connects.
 
-`run_session` is the door: terms in, report out. The process `python -m serving.trading_loop TERMS.json` is a thin
-shell over it, for those who run a session apart from the orchestrator.
+`run_session` is the door: terms in, report out; called again it goes on, and a finished session it leaves alone.
 """
 
 from __future__ import annotations

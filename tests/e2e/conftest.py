@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,11 +27,14 @@ import pytest
 from feature_store.build import DBT_PROJECT, dbt_build
 from feature_store.news_scoring import score_news
 from feature_store.services import newest_service
+from feature_store.store import FeatureStore
 from infra.local.endpoints import KEYS, VARIABLES, Endpoints
+from serving.explanation.replay import Sources
 from serving.trading_loop.bootstrap import LoopSettings, SessionReport, run_session
 from serving.trading_loop.session import SessionTerms
 from trading.adapters.ingest import ingest
 from trading.adapters.object_store import ObjectStore
+from trading.adapters.postgres import connection
 from trading.adapters.registry import ModelRegistry
 from trading.adapters.sources.files import Files
 from trading.adapters.sources.sample import Sample
@@ -164,6 +168,14 @@ class Desk:
         """Return the rows of a query."""
         with psycopg.connect(self.url, options="-c timezone=UTC") as conn:
             return conn.execute(query, values).fetchall()
+
+    @contextmanager
+    def sources(self) -> Iterator[Sources]:
+        """Yield what explanations read, without the start of a command each time."""
+        with connection(self.url) as conn:
+            features = FeatureStore(self.url)
+            yield Sources(conn, features, self.objects, self.registry)
+            features.close()
 
     def explained(self, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
         """Run `tradeloom explain` and return its list."""

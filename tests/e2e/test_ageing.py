@@ -9,10 +9,13 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from feature_store.build import DBT_PROJECT
+from serving.explanation.explain import explain_fills
+from serving.explanation.replay import replay
 from trading.sentiment.head import HeadConfig
 
 pytestmark = [pytest.mark.engines, pytest.mark.filterwarnings("ignore")]  # MLflow's own warnings are not ours
@@ -49,11 +52,14 @@ def test_earlier_decisions_replay_identically_whatever_happens_later(desk, tmp_p
     first_definition = desk.rows("select distinct definition from trading.decisions where definition is not null")
     _holds(desk, len(first))
 
-    desk.deliver("revised.csv", "prices", PRICE_COLUMNS, [REVISED], mode="live", now=_july(3))
+    revised = desk.deliver("revised.csv", "prices", PRICE_COLUMNS, [REVISED], mode="live", now=_july(3))
+    assert revised.rows_published == 1
     _holds(desk, len(first))
-    desk.deliver("late.csv", "prices", PRICE_COLUMNS, [LATE], mode="live", now=_july(4))
+    late = desk.deliver("late.csv", "prices", PRICE_COLUMNS, [LATE], mode="live", now=_july(4))
+    assert late.rows_published == 1
     _holds(desk, len(first))
-    desk.deliver("news_late.csv", "news", tuple(BACK_DATED), [BACK_DATED], mode="live", now=_july(5))
+    headline = desk.deliver("news_late.csv", "news", tuple(BACK_DATED), [BACK_DATED], mode="live", now=_july(5))
+    assert headline.rows_published == 1
     _holds(desk, len(first))
 
     head_version = desk.train_head(HeadConfig(embedding_scale=0.2))
@@ -69,6 +75,7 @@ def test_earlier_decisions_replay_identically_whatever_happens_later(desk, tmp_p
 
     desk.register_rule()
     report = desk.trade("second")
+    print(f"{report.decisions / report.seconds:.0f} decisions per second")  # noqa: T201
     assert report.model_version == "2"
     second = desk.rows("select distinct definition from trading.decisions where session_id = %s", report.session_id)
     assert second != first_definition
@@ -76,15 +83,23 @@ def test_earlier_decisions_replay_identically_whatever_happens_later(desk, tmp_p
         "select count(*) from features.daily where definition = %s and macd_gap is not null", *second[0]
     ) > [(0,)]
     _holds(desk, len(first) + report.decisions)
+    assert _only(desk.replayed("decision", "--all"), "identical")
+    assert _only(desk.explained("fill", "--all"), "verified")
     assert set(first) <= set(desk.rows("select decision_id, row_hash from trading.decisions"))
 
 
 def _holds(desk, count: int) -> None:
     """Every decision so far replays identically and every fill verifies."""
-    replayed = desk.replayed("decision", "--all")
+    with desk.sources() as sources:
+        replayed, explained = replay(sources, None), explain_fills(sources, None)
     assert len(replayed) == count
-    assert [one for one in replayed if not one["identical"]] == []
-    assert [one for one in desk.explained("fill", "--all") if not one["verified"]] == []
+    assert [one for one in replayed if not one.identical] == []
+    assert [one.problems for one in explained if not one.is_verified] == []
+    assert len(explained) >= 5
+
+
+def _only(found: list[dict[str, Any]], good: str) -> bool:
+    return bool(found) and all(one[good] for one in found)
 
 
 def _changed_project(folder: Path) -> Path:
