@@ -1,9 +1,9 @@
 -- Registering and retiring definitions, and the guard that keeps the meaning of a function's name.
 
 -- The sha256 of what a function is. Aggregates are their parts. Source text, not pg_get_functiondef, whose layout
--- belongs to the server's version.
+-- belongs to the server's version. The search path is fixed, since names are written out by it.
 create function features.function_hash(of_function regprocedure) returns text
-language sql stable
+language sql stable set search_path = pg_catalog
 return (
     select encode(sha256(convert_to(concat_ws(
         E'\n', l.lanname, p.prokind, p.provolatile, p.proisstrict, p.proretset,
@@ -20,7 +20,7 @@ return (
 -- The functions of ours that a view reaches: named in it, a named aggregate's parts, and those that their bodies name
 -- with their schema.
 create function features.functions_reached(of_view regclass) returns jsonb
-language sql stable
+language sql stable set search_path = pg_catalog
 return (
     with recursive reached (oid) as (
         select d.refobjid
@@ -50,7 +50,7 @@ return (
 
 -- Refuses to compute when a function that a definition names is gone or is no longer what it was.
 create function features.check_functions(of_definition text) returns void
-language plpgsql stable as $$
+language plpgsql stable set search_path = pg_catalog as $$
 declare
     named record;
 begin

@@ -203,7 +203,8 @@ begin atomic
 end;
 
 -- The bars of one segment with the `context_bars` before them, as known at its end by `up_to`, and the state that the
--- row before the first has at the segment's beginning. A null `of_definition` asks for no seed.
+-- row before the first has at the segment's beginning. A null `of_definition` asks for no seed. What it gives is part of
+-- every definition's meaning: columns may be added, what is there never changes.
 create function features.bars_to_compute(
     of_definition text, stretch features.segment, up_to bigint, context_bars integer, until_bar timestamptz default 'infinity'
 ) returns setof features.pending_bars

@@ -15,7 +15,7 @@ create function features.indicator_sql(of_definition text, pending_sql text) ret
 language sql stable
 return (
     select format($sql$
-        with pending_bars as materialized (%s)
+        with pending_bars as (%s)
         select made.*, features.indicator_hash(
             %L, made.source, made.symbol, made.interval, made.timestamp, made.known_at,
             made.nominal_at, made.bar_hash, %s, made.state) as row_hash
@@ -30,7 +30,7 @@ create function features.daily_sql(of_definition text, pending_sql text) returns
 language sql stable
 return (
     select format($sql$
-        with pending_indicators as materialized (%s)
+        with pending_indicators as (%s)
         select made.*, features.daily_hash(
             %L, made.source, made.symbol, made.interval, made.timestamp, made.known_at,
             made.decision_at, made.indicator_row_hash, made.sentiment_items, %s) as row_hash
@@ -236,6 +236,7 @@ begin
         return;
     end if;
     own := raw.take_watermark('features.advance');
+    perform set_config('work_mem', '128MB', true);  -- whole histories are sorted here, one at a time
     up_to := coalesce(to_watermark, own);
     for d in select * from features.definitions_to_advance() loop
         select * into been from features.advanced_to(d.definition);

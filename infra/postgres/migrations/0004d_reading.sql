@@ -54,11 +54,12 @@ return (
     ) as k
 );
 
--- An indicator row computed again: from the first bar, in one pass, without any stored state.
+-- An indicator row computed again: from the first bar, in one pass, without any stored state. Rows pass through jsonb,
+-- which writes floats by extra_float_digits: 1 is exact.
 create function features.recompute_indicator(
     of_definition text, of_source text, of_symbol text, of_interval text, at_time timestamptz, as_of timestamptz, up_to bigint
 ) returns setof marts.indicators
-language plpgsql stable as $$
+language plpgsql stable set extra_float_digits = 1 as $$
 declare
     d features.definitions;
     stretch constant features.segment := (of_source, of_symbol, of_interval, 0, '-infinity', as_of, '-infinity');
@@ -87,7 +88,7 @@ create function features.recompute_daily(
     of_definition text, of_source text, of_symbol text, of_interval text, at_time timestamptz, as_of timestamptz, up_to bigint,
     indicators_up_to bigint
 ) returns setof features.daily
-language plpgsql stable as $$
+language plpgsql stable set extra_float_digits = 1 as $$
 declare
     d features.definitions;
     computed record;
@@ -116,7 +117,7 @@ end $$;
 create function features.recompute(
     of_definition text, of_source text, of_symbol text, of_interval text, at_time timestamptz, as_of timestamptz, up_to bigint
 ) returns table (row_hash bytea, known_at timestamptz, columns text[], numbers double precision [])
-language plpgsql stable as $$
+language plpgsql stable set extra_float_digits = 1 as $$
 declare
     d features.definitions;
     made record;

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -239,3 +240,32 @@ def test_derived_rows_are_never_changed(warehouse: Any) -> None:
     for table in ("marts.indicators", "features.daily", "features.definitions"):
         with pytest.raises(psycopg.errors.IntegrityConstraintViolation, match="append-only"):
             warehouse.conn.execute(f"delete from {table}")
+
+
+def test_series_with_breaks_are_computed_together_and_yet_apart(warehouse: Any) -> None:
+    """Two symbols of two sources, each with its own revision, late bar and split: every version is its own rebuild."""
+    w = warehouse
+    days = [date.fromordinal(733000 + n) for n in range(12)]
+    late = datetime(2010, 1, 1, tzinfo=UTC)
+    for shift, source in enumerate(("sample", "files")):
+        bars, splits = [], []
+        for place, symbol in enumerate(("X", "Y")):
+            rows = [(day, 10.0 + n, 12.0 + n, 9.0 + n, 11.0 + n * (1 + shift), 5 + place) for n, day in enumerate(days)]
+            bars += [bar for n, bar in enumerate(bars_of(w, symbol, rows)) if n != 3 + place]
+            splits.append(w.Split(symbol, days[6 + shift], Decimal(2 + place), late + timedelta(days=shift)))
+            revised = bars_of(
+                w, symbol, [(days[1 + place], 7.0, 7.0, 7.0, 7.0, 1), (days[3 + place], 8.0, 8.0, 8.0, 8.0, 2)]
+            )
+            bars += [replace(bar, known_at=late + timedelta(days=n + place)) for n, bar in enumerate(revised) if n == 1]
+            w.publish(source, [replace(revised[0], known_at=late + timedelta(days=place - 1))])
+        w.publish(source, bars, splits)
+        w.advance()
+    rows = w.all(
+        "select definition, source, symbol, interval, timestamp, known_at, watermark, row_hash from marts.indicators"
+    )
+    assert len({row[1:4] for row in rows}) == 4
+    for *asked, row_hash in rows:
+        assert w.store.recompute(*asked).row_hash == row_hash.hex()
+    w.conn.execute("set search_path = features, raw, public")
+    w.publish("sample", bars_of(w, "X", [(date.fromordinal(733020), 7.0, 7.0, 7.0, 7.0, 1)]))
+    w.conn.execute("call features.advance()")
