@@ -37,7 +37,7 @@ class Finding:
 def examine(environ: Mapping[str, str]) -> list[Finding]:
     """Return every finding, good and bad."""
     home = Home.resolve(environ)
-    checks = (_versions, _null_device, _disk, _secrets, _ports, _leftovers, _strays, _elsewhere)
+    checks = (_versions, _disk, _secrets, _ports, _leftovers, _strays, _elsewhere)
     findings = [finding for check in checks for finding in check(home)]
     return [*findings, _migrations(environ)]
 
@@ -49,16 +49,6 @@ def _versions(_home: Home) -> Iterator[Finding]:
             yield Finding(package, True, importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
             yield Finding(package, False, "not installed; `make test` installs it")
-
-
-def _null_device(_home: Home) -> Iterator[Finding]:
-    found = os.stat("/dev/null")
-    usable = stat.S_ISCHR(found.st_mode) and bool(found.st_mode & stat.S_IWOTH)
-    yield Finding(
-        "/dev/null",
-        usable,
-        "a device everyone may write" if usable else "no device that everyone may write; mend the machine",
-    )
 
 
 def _disk(home: Home) -> Iterator[Finding]:

@@ -161,8 +161,7 @@ class PostgresServer:
         # A builtin collation: the order of texts then depends on no library of the machine.
         command += ["--auth-local=scram-sha-256", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C"]
         command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", *([] if self.durable else ["--no-sync"])]
-        with files.usable_null_device(data.parent, who) as prefix:
-            done = run_program([*prefix, *command], RunAs(0, 0) if prefix else who)
+        done = run_program(command, who)
         if done.returncode != 0:
             reason = _reason(done.stderr or done.stdout)
             raise EngineStartError(

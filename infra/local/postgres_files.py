@@ -13,8 +13,6 @@ import pwd
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from infra.errors import EngineStartError, HomeError
@@ -122,44 +120,6 @@ def own_folder(folder: Path, who: RunAs) -> None:
             raise HomeError(
                 f"expected {folder} to be a private folder of user {who.uid}; remove what is there"
             ) from None
-
-
-@contextmanager
-def usable_null_device(folder: Path, who: RunAs) -> Iterator[list[str]]:
-    """Yield a command prefix under which `who` can write to /dev/null; empty on a healthy machine.
-
-    initdb's shell writes there. Where the machine's own is no device (a bare chroot, a link somebody left), root lends
-    initdb one in a mount namespace of its own: the machine stays as it is.
-
-    Raises:
-        EngineStartError: We are not root and so cannot.
-    """
-    if os.access("/dev/null", os.W_OK) and stat.S_ISCHR(os.stat("/dev/null").st_mode):
-        yield []
-        return
-    if os.geteuid() != 0:
-        raise EngineStartError(
-            "expected /dev/null to be a device that everyone may write, found something else; mend the machine"
-        )
-    node = folder / "null"
-    os.mknod(node, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
-    try:
-        node.chmod(0o666)
-        lend = 'mount --bind "$0" /dev/null && exec setpriv --reuid "$1" --regid "$2" --clear-groups -- "${@:3}"'
-        yield [
-            "unshare",
-            "--mount",
-            "--propagation",
-            "private",
-            "bash",
-            "-c",
-            lend,
-            str(node),
-            str(who.uid),
-            str(who.gid),
-        ]
-    finally:
-        node.unlink()
 
 
 def socket_folder(home: Home, who: RunAs) -> Path:
