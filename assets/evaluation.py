@@ -4,9 +4,6 @@ The window lies after the training window and before the replayed one; nothing w
 verdict does is promotion.py's.
 """
 
-import json
-from dataclasses import dataclass
-
 import dagster as dg
 
 from assets.scope import MarketScope
@@ -20,40 +17,17 @@ from trading.backtest import BacktestResult, BacktestSettings
 from trading.evaluation.gate import Evidence, Verdict, judge
 from trading.evaluation.judging import evidence_on
 from trading.evaluation.metrics import performance
+from trading.evaluation.verdicts import VERDICT_TAG, Judged, verdict_in
 from trading.ports import DecisionModel
 from trading.windows import EMBARGO_SESSIONS
 
 GROUP = "evaluation"
 EVALUATION = dg.AssetKey(["reports", "evaluation__trader_daily"])
-VERDICT_TAG = "verdict"
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A verdict, and the versions that it is about; kept as a tag of the challenger's version."""
-
-    champion: str
-    challenger: str
-    promoted: bool
-    reasons: tuple[str, ...]
-    metrics: dict[str, float]
-
-    def to_tag(self) -> str:
-        """Return the verdict as text for the registry."""
-        return json.dumps({**vars(self), "reasons": list(self.reasons)}, sort_keys=True)
-
-    @classmethod
-    def from_tag(cls, text: str) -> "Judged":
-        """Return the verdict that `to_tag` wrote."""
-        stored = json.loads(text)
-        return cls(**{**stored, "reasons": tuple(stored["reasons"])})
 
 
 def verdict_on(registry: ModelRegistry, champion: str, challenger: str) -> Judged | None:
     """Return the recorded verdict on a challenger against this champion; None if it was not judged against it."""
-    tags = next(one.tags for one in registry.versions(SLOT) if one.version == challenger)
-    judged = Judged.from_tag(tags[VERDICT_TAG]) if VERDICT_TAG in tags else None
-    return judged if judged is not None and judged.champion == champion else None
+    return verdict_in(next(one.tags for one in registry.versions(SLOT) if one.version == challenger), champion)
 
 
 @dg.asset(key=EVALUATION, deps=[BASELINE, LEARNER], group_name=GROUP, kinds={"mlflow", "postgres"})

@@ -2,11 +2,12 @@
 
 import dagster as dg
 
-from assets.evaluation import EVALUATION, Judged, verdict_on
+from assets.evaluation import EVALUATION, verdict_on
 from assets.training import CHALLENGER, CHAMPION, SLOT
 from trading.adapters.postgres import Warehouse
 from trading.adapters.promotions import Promotion, align_alias, promotions, record_promotion
 from trading.adapters.registry import ModelRegistry
+from trading.evaluation.verdicts import Judged
 
 GROUP = "promotion"
 PROMOTIONS = dg.AssetKey(["trading", "promotions"])

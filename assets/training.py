@@ -42,7 +42,7 @@ LEARNER = dg.AssetKey(["models", "trader_daily"])
 class PpoTerms(dg.Config):
     """What the learner is trained with; the seeds after the first only show how much luck a seed is."""
 
-    timesteps: int = 40_960
+    timesteps: int = 60_000
     seeds: list[int] = [7, 11, 23]  # noqa: RUF012 - pydantic copies it
 
 
@@ -114,7 +114,7 @@ def trader_daily_baseline(
     return dg.MaterializeResult(metadata={**_version_metadata(registry, SLOT, version), "champion": champion})
 
 
-@dg.asset(key=LEARNER, deps=[TRAINING_SET], group_name=GROUP, kinds={"mlflow", "pytorch"}, pool="training")
+@dg.asset(key=LEARNER, deps=[TRAINING_SET, BASELINE], group_name=GROUP, kinds={"mlflow", "pytorch"}, pool="training")
 def trader_daily(
     context: dg.AssetExecutionContext,
     config: PpoTerms,

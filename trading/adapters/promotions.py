@@ -36,6 +36,10 @@ class Promotion:
         """The version that the alias names after this verdict."""
         return self.from_version if self.verdict == "refused" else self.to_version
 
+    def moved_to(self, version: str) -> bool:
+        """Whether this verdict put the alias on `version` (a rollback goes back, it does not count as having moved on)."""
+        return self.verdict in ("promoted", "baseline") and self.to_version == version
+
 
 _COLUMNS = "model_name, alias, from_version, to_version, verdict, reason, report"
 
