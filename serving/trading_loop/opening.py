@@ -16,11 +16,10 @@ from trading.adapters.event_chain import Event
 from trading.adapters.ledger import OpenOrder, SessionBooks
 from trading.adapters.ledger_rows import FillRow
 from trading.adapters.market_data import BarGroup, KnownSplit, SessionBar
-from trading.execution import fill_order, reaches
-from trading.nouns import Bar, Fill, Instrument, OrderIntent, PortfolioSnapshot, Position
-from trading.order_splits import after_splits
+from trading.execution import after_split, fill_order, reaches
+from trading.nouns import Bar, Fill, Instrument, OrderIntent, PortfolioSnapshot, Position, Side
 from trading.portfolio import CASH, Transaction, split_reference_price
-from trading.risk import Denied
+from trading.risk import DenialReason, Denied, denied
 
 
 class FillingBroker(Protocol):
@@ -151,8 +150,10 @@ def _fill(
     books: SessionBooks, order: OpenOrder, session_bar: SessionBar, market: Market, session_id: str, opening: Opening
 ) -> None:
     bar, lot_size = session_bar.bar, market.lot_size(order.intent.symbol)
-    intent = _in_todays_shares(order, session_bar, market, lot_size)
-    outcome = market.broker.fill_at_open(intent, bar, books.portfolio.cash_usd, lot_size)
+    left = _in_todays_shares(order, session_bar, market, lot_size)
+    intent = left or order.intent
+    cash_usd = books.portfolio.cash_usd
+    outcome = market.broker.fill_at_open(intent, bar, cash_usd, lot_size) if left else _nothing_left(intent)
     if isinstance(outcome, Denied):
         opening.cancellations.append((intent.client_order_id, outcome))
         ended = {"client_order_id": intent.client_order_id, "reason_code": outcome.reason, **outcome.details}
@@ -173,12 +174,25 @@ def _fill(
     opening.events.append(Event("OrderFilled", outcome.filled_at, filled))
 
 
-def _in_todays_shares(order: OpenOrder, session_bar: SessionBar, market: Market, lot_size: Decimal) -> OrderIntent:
-    if session_bar.adjustment != "raw":
-        return order.intent
-    bar = session_bar.bar
-    known = [known.split for known in market.splits if known.known_at <= bar.known_at]
-    return after_splits(order.intent, known, _date_of(order.decided_timestamp), _date_of(bar.timestamp), lot_size)
+def _in_todays_shares(
+    order: OpenOrder, session_bar: SessionBar, market: Market, lot_size: Decimal
+) -> OrderIntent | None:
+    """Return the order in the shares of the day it fills; None if less than one lot is left of it."""
+    bar, intent = session_bar.bar, order.intent
+    for known in market.splits:
+        is_between = _date_of(order.decided_timestamp) < known.split.ex_date <= _date_of(bar.timestamp)
+        if session_bar.adjustment == "raw" and known.known_at <= bar.known_at and is_between:
+            moved = after_split(intent, known.split, lot_size)
+            if moved is None:
+                return None
+            intent = moved
+    return intent
+
+
+def _nothing_left(intent: OrderIntent) -> Denied:
+    """A split has left less than one lot of an order: there is nothing to sell, or nothing that the cash would buy."""
+    reason = DenialReason.SHORT_NOT_ALLOWED if intent.side is Side.SELL else DenialReason.INSUFFICIENT_CASH
+    return denied(reason, symbol=intent.symbol, quantity=intent.quantity, found="less than one lot after a split")
 
 
 def _why_not_all(ordered: OrderIntent, asked: OrderIntent, fill: Fill) -> dict[str, Any]:

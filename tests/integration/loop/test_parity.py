@@ -11,10 +11,11 @@ import pytest
 
 from trading.backtest import BacktestSettings, run_backtest
 from trading.costs import Costs
-from trading.nouns import Action, Bar, Decision
+from trading.nouns import Action, Bar, Decision, Split
 from trading.series import MarketSeries
 
 pytestmark = pytest.mark.engines
+SPLIT_AT = 4
 COSTS = Costs(per_share_usd=Decimal("0.013"), minimum_usd=Decimal("1.5"), slippage_bps=Decimal(7))
 
 
@@ -34,10 +35,12 @@ class Scripted:
         return [Decision(Action(self.actions[row[0]]), 1.0) for row in vectors]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(6))
 def test_session_equals_backtest_to_the_last_digit(world, seed):
     draw = random.Random(seed)
     bars = _bars(world)
+    split_day = sorted({bar.timestamp.date() for bar in bars})[SPLIT_AT]
+    world.bars.publish_split("BBB", split_day, "2")
     actions = {(bar.symbol, bar.timestamp.date()): draw.choice([0, 1, 1, 2]) for bar in bars}
     world.script.actions = actions
     world.run(costs=COSTS)
@@ -47,6 +50,7 @@ def test_session_equals_backtest_to_the_last_digit(world, seed):
             symbol,
             tuple(bar for bar in bars if bar.symbol == symbol),
             np.array([[numbered[bar], 50, 0, 1, 0, 0] for bar in bars if bar.symbol == symbol], dtype=np.float64),
+            {SPLIT_AT: (Split("BBB", split_day, Decimal(2)),)} if symbol == "BBB" else {},
         )
         for symbol in ("AAA", "BBB")
     ]
