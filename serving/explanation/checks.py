@@ -7,6 +7,7 @@ explain.py.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -168,6 +169,22 @@ def cost_link(fill: StoredFill, session: StoredSession, bar: StoredBar | None) -
     problems = _unless(paid == expected, "the amounts are not those that the session's costs give")
     problems += _unless(bar is not None and bar.open == done.raw_open_usd, "the open is not the bar's")
     return Link(facts, problems)
+
+
+def timing_link(fill: StoredFill, order: StoredOrder | None, decision: StoredDecision, feature_row: Link) -> Link:
+    """Nothing looked ahead: features known by the decision's moment, the fill not before the order could arrive."""
+    row, done = decision.row, fill.row.fill
+    known_at = feature_row.facts.get("known_at")
+    facts = {
+        "features_known_at": known_at,
+        "as_of": row.as_of.isoformat(),
+        "eligible_at": None if order is None else order.row.eligible_at.isoformat(),
+        "filled_at": done.filled_at.isoformat(),
+    }
+    is_known = known_at is not None and datetime.fromisoformat(str(known_at)) <= row.as_of
+    problems = _unless(is_known, "the features were not known when the decision was made")
+    is_reached = order is not None and row.as_of <= order.row.eligible_at <= done.filled_at
+    return Link(facts, problems + _unless(is_reached, "the fill lies before the order could reach the market"))
 
 
 def posting_link(fill: StoredFill, lines: dict[str, Decimal]) -> Link:

@@ -23,6 +23,7 @@ from serving.explanation.checks import (
     intent_link,
     order_link,
     posting_link,
+    timing_link,
 )
 from serving.explanation.history import Histories
 from serving.explanation.models import Models
@@ -124,6 +125,7 @@ class _Explainer:
             "intent": intent_link(order),
             **self._decision_links(decision),
         }
+        links["timing"] = timing_link(fill, order, decision, links["feature_row"])
         recorded = {done.fill_id: fill.row_hash, **_hashes(decision, order)}
         links["events"] = self._histories.link(session.session_id, recorded, session.status == "finished")
         lists = self._lists(decision, [bar.batch_id] if bar else [])

@@ -250,10 +250,16 @@ def _feature_identity(row: Json) -> FeatureIdentity:
     )
 
 
+def _item(item: Json) -> Json:
+    """Return an item whose score jsonb gives back to the bit: it knows no negative zero."""
+    score = item.get("score")
+    return item if score is None else {**item, "score": float(score) + 0.0}
+
+
 def _sentiment_answer(body: Json) -> SentimentAnswer:
     return SentimentAnswer(
         score=float(body["score"]),
-        items=tuple(body["items"]),
+        items=tuple(_item(item) for item in body["items"]),
         scorer=body["scorer"],
         scorer_version=str(body["scorer_version"]),
     )
