@@ -61,23 +61,37 @@ class VersionCache(Generic[ModelT]):
         self._size = size
         self._loaded: OrderedDict[str, ModelT] = OrderedDict()
         self._lock = threading.Lock()
+        self._loading = threading.Lock()
 
     def get(self, version: str) -> ModelT:
-        """Return a version, loading it the first time.
+        """Return a version, loading it the first time; loaded ones are never kept waiting by one that loads.
 
         Raises:
             TradeloomError: as `ModelSource.load`.
         """
+        found = self._found(version)
+        if found is not None:
+            return found
+        with self._loading:
+            found = self._found(version)
+            return self._load(version) if found is None else found
+
+    def _found(self, version: str) -> ModelT | None:
         with self._lock:
-            if version not in self._loaded:
-                self._loaded[version] = self._source.load(version)
-                while len(self._loaded) > self._size:
-                    self._loaded.popitem(last=False)
-                # Long-lived objects leave the collector's sight: a full collection over them stalls requests.
-                gc.collect()
-                gc.freeze()
-            self._loaded.move_to_end(version)
-            return self._loaded[version]
+            if version in self._loaded:
+                self._loaded.move_to_end(version)
+            return self._loaded.get(version)
+
+    def _load(self, version: str) -> ModelT:
+        model = self._source.load(version)
+        with self._lock:
+            self._loaded[version] = model
+            while len(self._loaded) > self._size:
+                self._loaded.popitem(last=False)
+        # Long-lived objects leave the collector's sight: a full collection over them stalls requests.
+        gc.collect()
+        gc.freeze()
+        return model
 
 
 class AliasFollower(Generic[ModelT]):

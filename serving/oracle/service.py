@@ -76,7 +76,10 @@ class Oracle:
     @plain_refusals
     async def predict(self, asked: PredictRequest, /) -> Prediction:
         """Decide on one raw state: [close, rsi, macd, volume, position(, sentiment)]."""
-        trader = self._oracle.trader(asked.model_version, asked.alias)
+        if asked.model_version is None and asked.alias is None:
+            trader = self._oracle.trader(None, None)
+        else:  # the registry may have to be asked: not on the event loop
+            trader = await anyio.to_thread.run_sync(self._oracle.trader, asked.model_version, asked.alias)
         prediction = self._oracle.predict(trader, asked.state)
         self._metrics.decided(trader.version, prediction.action)
         return prediction

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from feature_store.news_scoring import active_scorers
+from feature_store.vectors import Judged
 from trading.sentiment.embeddings import WordLlamaEmbeddings
 
 pytestmark = pytest.mark.engines
@@ -135,3 +137,8 @@ def test_it_says_what_it_serves_and_counts(analyst: Any, stage: Any) -> None:
     assert version["head_version"] == stage.registry.alias("sentiment-head", "champion")
     assert version["head_sha256"] == stage.head(1).sha256
     assert "tradeloom_analyst_texts_total" in analyst.client.get("/metrics").text
+
+
+def test_the_scorers_that_definitions_read_are_known(stage: Any) -> None:
+    version = stage.registry.alias("sentiment-head", "champion")
+    assert Judged("head", version) in active_scorers(stage.url)

@@ -117,3 +117,11 @@ def test_a_thread_follows_until_it_is_stopped() -> None:
     follower._thread.join(5)
     assert follower.served is not None
     assert not follower._thread.is_alive()
+
+
+def test_a_loaded_version_is_not_kept_waiting_by_one_that_loads() -> None:
+    registry = Registry()
+    cache = VersionCache(registry)
+    cache.get("1")
+    with cache._loading:
+        assert cache.get("1") == "model 1"
