@@ -95,9 +95,13 @@ class Models:
 
     def is_same_environment(self, decision: StoredDecision) -> bool:
         """Return whether bits are promised to be equal here; so they are where no model was asked."""
+        return not self.environment_differences(decision)
+
+    def environment_differences(self, decision: StoredDecision) -> list[str]:
+        """Return what of the numeric environment is not what it was when the decision was made."""
         if decision.row.vector is None:
-            return True
-        return not environment_differences(dict(decision.row.environment), self._environment)
+            return []
+        return environment_differences(dict(decision.row.environment), self._environment)
 
     def differences(self, decision: StoredDecision) -> list[str]:
         """Return how the answer to the stored vector differs from the stored decision."""

@@ -87,14 +87,16 @@ def _replayed(decision: StoredDecision, models: Models, features: FeatureReplay,
         "features": features.differences(decision),
         "data": batches.differences(row.source, row.symbol, row.as_of, row.watermark),
     }
-    is_same = models.is_same_environment(decision)
+    elsewhere = models.environment_differences(decision)
     differences = [f"{level}: {what}" for level, whats in found.items() for what in whats]
     if row.row_hash != decision.row_hash:
         differences.append("the stored decision was changed: its hash is not that of its columns")
+    if elsewhere:
+        differences.append(f"environment: {', '.join(elsewhere)}; bits are promised within one environment only")
     return ReplayedDecision(
         decision_id=row.decision_id,
-        identical=is_same and not differences,
+        identical=not differences,
         differences=differences,
         levels={level: not whats for level, whats in found.items()},
-        environment="same" if is_same else "differs",
+        environment="differs" if elsewhere else "same",
     )
