@@ -3,7 +3,7 @@
 Retrieval is exact: the window is filtered first and materialised, only then is distance computed. Beside a filter an
 approximate index returns rows of other days and drops the ones asked for (recall 0.000, measured), so HNSW serves
 `nearest_of_all` alone, which filters nothing. The SQL of the as-of rule and of the daily sentiment is migration
-0005_news.sql; the LangChain face of `retrieve` is feature_store/retriever.py.
+0009_news.sql; the LangChain face of `retrieve` is feature_store/retriever.py.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import click
 
 from infra.errors import PlatformError
 from trading.errors import TradeloomError
+from trading.learners.environment import pin_numeric_environment
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,11 @@ def tradeloom() -> None:
 
 
 def main() -> None:
-    """Run the command line: 0 only on success, else one line on stderr."""
+    """Run the command line: 0 only on success, else one line on stderr.
+
+    The numeric environment is pinned before any command imports numpy, and every process that a command starts has it.
+    """
+    pin_numeric_environment()
     try:
         tradeloom.main(standalone_mode=False)
     except (TradeloomError, PlatformError) as error:

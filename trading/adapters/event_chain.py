@@ -1,6 +1,6 @@
 """The chain of events of a session: each event carries the hash of the one before it.
 
-The hash is made here and checked by a trigger of the same rule (`trading.event_hash`, migration 0006), so neither a
+The hash is made here and checked by a trigger of the same rule (`trading.event_hash`, migration 0010), so neither a
 careless writer nor a later edit can leave a chain that still fits. Wall time is not part of it: a session that was
 killed and run again ends with the same head as one that was not.
 """

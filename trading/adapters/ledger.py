@@ -1,7 +1,7 @@
 """The ledger in PostgreSQL: writes what a session decided, ordered, filled and holds, and reads it back after a crash.
 
 Every function works in the caller's open transaction; the loop says which steps commit together. What may never happen
-is refused by the tables themselves (migration 0006): a transaction that does not balance, negative cash or shares, a
+is refused by the tables themselves (migration 0010): a transaction that does not balance, negative cash or shares, a
 fill without order, intent and decision. Reading back what a person wants explained lives in serving/explanation.
 """
 
