@@ -9,7 +9,7 @@ import dagster as dg
 
 from assets.ingestion import NEWS_ITEMS
 from assets.provenance import code_revision
-from feature_store.news_scoring import score_news
+from feature_store.news_scoring import ScoreReport, active_scorers, score_news
 from feature_store.snapshots import Snapshot, write_snapshot
 from feature_store.vectors import Judged
 from trading.adapters.object_store import ObjectStore
@@ -82,7 +82,7 @@ def sentiment_head(
             SCORES_KEY,
             deps=[EMBEDDINGS_KEY, HEAD_KEY],
             kinds={"postgres"},
-            description="One score per item and head version.",
+            description="One score per item and head version in use.",
         ),
     ],
     group_name="features",
@@ -92,14 +92,30 @@ def news_scores(
     warehouse: dg.ResourceParam[Warehouse],
     registry: dg.ResourceParam[ModelRegistry],
 ) -> Any:
-    """Embed and score, under the champion head, the items that have no embedding or no score yet."""
-    loaded = registry.load(HEAD, alias=CHAMPION)
-    head = SentimentHead.from_bytes(loaded.payload)
-    report = score_news(warehouse.url, head, SCORER, loaded.version, WordLlamaEmbeddings())
-    context.log.info(str(report))
-    shown = {"scorer_version": loaded.version, "summary": str(report)}
+    """Embed and score what has no embedding or no score yet, under every head in use: older definitions read theirs."""
+    versions = head_versions_in_use(warehouse, registry)
+    reports = [_scored(warehouse, registry, version) for version in versions]
+    for report in reports:
+        context.log.info(str(report))
+    shown = {"scorer_version": ", ".join(versions), "summary": "; ".join(map(str, reports))}
     yield dg.MaterializeResult(asset_key=EMBEDDINGS_KEY, metadata=shown)
     yield dg.MaterializeResult(asset_key=SCORES_KEY, metadata=shown)
+
+
+def head_versions_in_use(warehouse: Warehouse, registry: ModelRegistry) -> list[str]:
+    """Return the champion head's version, then those that active feature definitions still read.
+
+    A model stays with the definition it was trained on, and so do sessions pinned to it: without new scores of its own
+    head, its sentiment would fall to "no items" and nobody would say so.
+    """
+    champion = registry.alias(HEAD, CHAMPION)
+    read = [one.scorer_version for one in active_scorers(warehouse.url) if one.scorer == SCORER]
+    return [champion, *(version for version in read if version != champion)]
+
+
+def _scored(warehouse: Warehouse, registry: ModelRegistry, version: str) -> ScoreReport:
+    head = SentimentHead.from_bytes(registry.load(HEAD, version=version).payload)
+    return score_news(warehouse.url, head, SCORER, version, WordLlamaEmbeddings())
 
 
 def _corpus_snapshot(sentences: tuple[Sentence, ...], payloads: ObjectStore) -> Snapshot:
