@@ -6,7 +6,9 @@ partition; a range of months is one run.
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 
@@ -14,6 +16,7 @@ from assets.scope import MarketScope
 from trading.adapters.ingest import ingest
 from trading.adapters.object_store import ObjectStore
 from trading.adapters.postgres import Warehouse
+from trading.errors import InputError, QualityError
 from trading.ingestion.reader import Kind
 from trading.ingestion.report import BatchReport
 from trading.telemetry import tracing
@@ -158,11 +161,10 @@ def _asset_result(
 def _ingested(
     kind: Kind, context: dg.AssetExecutionContext, scope: MarketScope, warehouse: Warehouse, payloads: ObjectStore
 ) -> BatchReport:
-    source = scope.news_source() if kind == "news" else scope.price_source()
     first, last = context.partition_keys[0][:7], context.partition_keys[-1][:7]
-    with tracing(context.run.run_id.replace("-", "")):
+    with tracing(context.run.run_id.replace("-", "")), _refused_at_once():
         report = ingest(
-            source,
+            scope.news_source() if kind == "news" else scope.price_source(),
             kind,
             now=datetime.now(UTC),
             database_url=warehouse.url,
@@ -175,7 +177,16 @@ def _ingested(
     return report
 
 
-def batch_metadata(report: BatchReport) -> dict[str, object]:
+@contextmanager
+def _refused_at_once() -> Iterator[None]:
+    """Let what another try cannot mend, a bad file or too many bad rows, fail the step without one."""
+    try:
+        yield
+    except (InputError, QualityError) as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+
+
+def batch_metadata(report: BatchReport) -> dict[str, Any]:
     """Return what the Dagster UI shows of a batch."""
     return {
         "dagster/row_count": report.rows_published,

@@ -6,7 +6,7 @@ the portfolio without this room knowing how a session is run.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Protocol
 
@@ -16,6 +16,8 @@ from assets.promotion import PROMOTIONS
 from assets.scope import MarketScope
 from assets.training import CHALLENGER, CHAMPION, SLOT
 from assets.warehouse import DAILY
+from trading.adapters.anchors import anchor_head
+from trading.adapters.object_store import ObjectStore
 from trading.adapters.postgres import Warehouse
 from trading.telemetry import tracing
 from trading.windows import windows_of
@@ -26,6 +28,7 @@ DECISIONS = dg.AssetKey(["trading", "decisions"])
 ORDERS = dg.AssetKey(["trading", "orders"])
 FILLS = dg.AssetKey(["trading", "fills"])
 SNAPSHOTS = dg.AssetKey(["trading", "portfolio_snapshots"])
+ANCHORS = dg.AssetKey(["trading", "event_anchors"])
 STARTING_CASH_USD = Decimal(100_000)
 
 
@@ -122,3 +125,16 @@ def _results(outcomes: Sequence[PaperOutcome]) -> Iterator[dg.MaterializeResult]
     }
     for key, count in counted.items():
         yield dg.MaterializeResult(asset_key=key, metadata={"dagster/row_count": count, **shown})
+
+
+@dg.asset(key=ANCHORS, deps=[SNAPSHOTS], group_name=GROUP, kinds={"s3", "postgres"})
+def event_anchors(
+    warehouse: dg.ResourceParam[Warehouse], payloads: dg.ResourceParam[ObjectStore]
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Once a day, the head of every session's event chain as an object in S3: a rewritten chain no longer fits it."""
+    with warehouse.connection() as conn:
+        conn.autocommit = True
+        session_ids = [row[0] for row in conn.execute("select session_id from trading.sessions order by session_id")]
+        anchored = [anchor_head(conn, payloads, session_id, now=datetime.now(UTC)) for session_id in session_ids]
+    heads = {anchor.session_id: anchor.object_key for anchor in anchored}
+    return dg.MaterializeResult(metadata={"dagster/row_count": len(heads), **heads})

@@ -12,6 +12,7 @@ import psycopg
 
 from trading.adapters.sources import source_named
 from trading.errors import InputError
+from trading.ingestion.payload import COLUMNS
 from trading.ingestion.ports import Source
 from trading.ingestion.reader import Adjustment, Mode
 
@@ -27,6 +28,10 @@ order by
     (select count(*) from raw.news_items as n where n.symbols @> array[b.symbol]) desc,
     b.symbol
 limit %(limit)s
+"""
+
+_KNOWN = """
+select distinct symbol from raw.price_bars where source = %s and interval = %s and symbol = any(%s)
 """
 
 _SESSIONS = """
@@ -58,11 +63,11 @@ class MarketScope(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def price_source(self) -> Source:
         """Return where prices and actions come from."""
-        return self._source(self.prices_file)
+        return self._source("prices", self.prices_file)
 
     def news_source(self) -> Source:
         """Return where news comes from."""
-        return self._source(self.news_file)
+        return self._source("news", self.news_file)
 
     def has(self, kind: Literal["prices", "actions", "news"]) -> bool:
         """Tell whether this scope delivers `kind` at all: a file of prices brings no actions, and news is optional."""
@@ -78,10 +83,10 @@ class MarketScope(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Return the symbols of this run, in name order.
 
         Raises:
-            InputError: the source has no bars yet.
+            InputError: the source has no bars yet, or none of a symbol that was asked for.
         """
         if self.symbols:
-            return sorted(self.symbols)
+            return self._asked_symbols(conn)
         asked = {"source": self.source, "interval": self.interval, "limit": MOST_SYMBOLS}
         found = sorted(row[0] for row in conn.execute(_SYMBOLS, asked))
         if not found:
@@ -93,13 +98,26 @@ class MarketScope(dg.ConfigurableResource):  # type: ignore[type-arg]
         rows = conn.execute(_SESSIONS, [self.source, self.interval, symbols])
         return [row[0].astimezone(UTC) for row in rows]
 
-    def _source(self, file: str) -> Source:
+    def _asked_symbols(self, conn: psycopg.Connection) -> list[str]:
+        there = {row[0] for row in conn.execute(_KNOWN, [self.source, self.interval, self.symbols])}
+        if unknown := sorted(set(self.symbols) - there):
+            raise InputError(f"expected bars of {', '.join(unknown)} from {self.source}, found none; ask for others")
+        return sorted(there)
+
+    def _source(self, kind: Literal["prices", "news"], file: str) -> Source:
         if self.source == "sample":
             return source_named("sample")
         return source_named(
             self.source,
             file=Path(file) if file else None,
-            columns=dict(self.columns),
+            columns=self._columns_of(kind),
             adjustment=cast(Adjustment, self.adjustment),
             calendar=self.calendar,
         )
+
+    def _columns_of(self, kind: Literal["prices", "news"]) -> dict[str, str]:
+        """Return the part of the mapping that speaks of this kind; prices and news share no name."""
+        if unknown := sorted(set(self.columns) - set(COLUMNS["prices"]) - set(COLUMNS["news"])):
+            ours = ", ".join([*COLUMNS["prices"], *COLUMNS["news"]])
+            raise InputError(f"expected --map onto one of {ours}, found {', '.join(unknown)}")
+        return {ours: theirs for ours, theirs in self.columns.items() if ours in COLUMNS[kind]}

@@ -5,7 +5,7 @@ skipped when a version with the same rows, terms, seeds and lock file exists: a 
 """
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -205,7 +205,7 @@ def _start_slot(warehouse: Warehouse, registry: ModelRegistry, version: str) -> 
         return align_alias(conn, registry, SLOT, CHAMPION) or version
 
 
-def _version_metadata(registry: ModelRegistry, name: str, version: str) -> dict[str, object]:
+def _version_metadata(registry: ModelRegistry, name: str, version: str) -> dict[str, Any]:
     return {"version": version, "mlflow": dg.MetadataValue.url(registry.version_url(name, version))}
 
 

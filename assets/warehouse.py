@@ -14,12 +14,14 @@ from typing import Any
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject, dbt_assets
+from dagster_dbt.errors import DagsterDbtCliRuntimeError
 from psycopg import sql
 
 from assets.sentiment import champion_scorer
-from feature_store.build import DBT_PROJECT, dbt_build, dbt_environment, dbt_executable
+from feature_store.build import DBT_PROJECT, dbt_build, dbt_environment, dbt_executable, failure_in
 from trading.adapters.postgres import Warehouse
 from trading.adapters.registry import ModelRegistry
+from trading.errors import BuildError
 
 WAREHOUSE_GROUP = "warehouse"
 FEATURES_GROUP = "features"
@@ -33,7 +35,7 @@ NEWS_SCORES = dg.AssetKey(["features", "news_scores"])
 _SHAPES = {"pending_bars", "pending_indicators"}
 
 
-class Translator(DagsterDbtTranslator):
+class Translator(DagsterDbtTranslator):  # type: ignore[misc]
     """Asset = table = file: the key is [schema, table], the group the folder's stage."""
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
@@ -41,12 +43,13 @@ class Translator(DagsterDbtTranslator):
         spec = super().get_asset_spec(manifest, unique_id, project)
         node = manifest["nodes"].get(unique_id) or manifest["sources"][unique_id]
         is_feature = node["schema"] == "features"
-        return spec.replace_attributes(
+        described: dg.AssetSpec = spec.replace_attributes(
             key=dg.AssetKey([node["schema"], node["name"]]),
             deps=[dep for dep in spec.deps if dep.asset_key.path[-1] not in _SHAPES],
             group_name=FEATURES_GROUP if is_feature else WAREHOUSE_GROUP,
             kinds={"dbt", "postgres"},
         )
+        return described
 
 
 def manifest_path() -> Path:
@@ -72,7 +75,7 @@ _SETTINGS = DagsterDbtTranslatorSettings(enable_source_tests_as_checks=False)
 _DAILY_MODELS = "fqn:tradeloom.features"
 
 
-@dbt_assets(
+@dbt_assets(  # type: ignore[untyped-decorator]
     manifest=manifest_path(),
     name="warehouse_models",
     exclude=_DAILY_MODELS,
@@ -84,7 +87,7 @@ def warehouse_models(context: dg.AssetExecutionContext, warehouse: dg.ResourcePa
     yield from _built(context, warehouse, {})
 
 
-@dbt_assets(
+@dbt_assets(  # type: ignore[untyped-decorator]
     manifest=manifest_path(),
     name="feature_models",
     select=_DAILY_MODELS,
@@ -105,8 +108,13 @@ def _built(context: dg.AssetExecutionContext, warehouse: Warehouse, variables: d
     dbt = DbtCliResource(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=dbt_executable())
     options = ["build", "--exclude-resource-type", "unit_test", *_vars(variables)]
     os.environ.update(dbt_environment(warehouse.url))  # dbt is a child process and reads its profile from there
-    for event in dbt.cli(options, context=context).stream():
-        yield _counted(event, context, warehouse) if isinstance(event, dg.Output) else event
+    try:
+        for event in dbt.cli(options, context=context).stream():
+            yield _counted(event, context, warehouse) if isinstance(event, dg.Output) else event
+    except DagsterDbtCliRuntimeError as error:
+        with warehouse.connection() as conn:  # a warehouse that is gone is the better reason
+            conn.execute("select 1")
+        raise BuildError(f"dbt build failed: {failure_in(str(error.description))}") from error
 
 
 def _counted(output: dg.Output[Any], context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.Output[Any]:

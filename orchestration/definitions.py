@@ -23,6 +23,7 @@ defs = dg.Definitions(
         evaluation.evaluation,
         promotion.promotion,
         paper.paper_sessions,
+        paper.event_anchors,
         reports.main_job_report,
     ],
     jobs=JOBS,

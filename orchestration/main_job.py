@@ -14,13 +14,11 @@ from pathlib import Path
 import dagster as dg
 
 from assets.scope import MarketScope
-from trading.errors import InputError
-from trading.ingestion.candidates import parse, span
+from orchestration.failures import clear_errors
 
 Tell = Callable[[str], None]
 FIRST_KEY = "dagster/asset_partition_range_start"
 LAST_KEY = "dagster/asset_partition_range_end"
-SAMPLE_DAYS = (date(2000, 3, 1), date(2013, 3, 1))
 
 
 @dataclass
@@ -59,8 +57,10 @@ def _summary(event: dg.DagsterEvent) -> str:
     return ""
 
 
-def run_main_job(scope: MarketScope, instance: dg.DagsterInstance, tell: Tell, log: Path) -> dg.ExecuteInProcessResult:
-    """Run `main` over the months that the scope's data lies in; what libraries print goes to the file `log`.
+def run_main_job(
+    scope: MarketScope, days: tuple[date, date], instance: dg.DagsterInstance, tell: Tell, log: Path
+) -> dg.ExecuteInProcessResult:
+    """Run `main` over the months of `days` (first, last); what libraries print goes to the file `log`.
 
     Raises:
         TradeloomError: what a step raised, as it was raised; nothing after that step ran, and a rerun completes.
@@ -68,12 +68,12 @@ def run_main_job(scope: MarketScope, instance: dg.DagsterInstance, tell: Tell, l
     from orchestration.definitions import defs
 
     job = defs.resolve_job_def("main")
-    first, last = days_of(scope)
+    first, last = days
     run_id = str(uuid.uuid4())
     progress = Progress(_stages(defs), tell)
     instance.add_event_listener(run_id, progress.on_event)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as words, redirect_stdout(words), redirect_stderr(words):
+    with clear_errors(), log.open("w") as words, redirect_stdout(words), redirect_stderr(words):
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,
@@ -82,26 +82,6 @@ def run_main_job(scope: MarketScope, instance: dg.DagsterInstance, tell: Tell, l
         )
     assert isinstance(result, dg.ExecuteInProcessResult)
     return result
-
-
-def days_of(scope: MarketScope) -> tuple[date, date]:
-    """Return the first and the last day of the scope's data: prices and news together.
-
-    Raises:
-        InputError: a file cannot be read, or holds no row with a date.
-    """
-    if scope.source == "sample":
-        return SAMPLE_DAYS
-    spans = []
-    for kind, column in (("prices", "timestamp"), ("news", "published_at")):
-        if scope.has(kind):
-            source = scope.price_source() if kind == "prices" else scope.news_source()
-            delivery = source.deliver(kind, None)
-            found = span(parse(delivery.payload, delivery.reader).candidates, column)
-            if found is None:
-                raise InputError(f"expected {kind} with dates in {delivery.name}, found none; check the columns")
-            spans.append(found)
-    return min(first for first, _ in spans), max(last for _, last in spans)
 
 
 def _run_config(scope: MarketScope) -> dict[str, object]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -62,7 +63,7 @@ values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 
 
 def _id_of(terms: BacktestTerms, result: BacktestResult) -> str:
-    content = [
+    content: list[str | Decimal | datetime] = [
         terms.model_name,
         terms.model_version,
         terms.weights_sha256,
