@@ -92,7 +92,7 @@ def dbt_build(
             stdin=subprocess.DEVNULL,
         )
     if done.returncode != 0:
-        error = BuildError(f"dbt {' '.join(arguments)} failed: {_reason(done.stdout + done.stderr)}")
+        error = BuildError(f"dbt {' '.join(arguments)} failed: {failure_in(done.stdout + done.stderr)}")
         error.add_note(done.stdout + done.stderr)
         raise error
     return DbtRun(tuple(command), done.stdout)
@@ -102,7 +102,7 @@ def _as_yaml(variables: Mapping[str, str]) -> str:
     return json.dumps(dict(variables), sort_keys=True)
 
 
-def _reason(output: str) -> str:
+def failure_in(output: str) -> str:
     """Return what went wrong in one line: of each failure that dbt lists, what failed and why."""
     listed = output.partition("Completed with")[2] or output
     lines = [_STAMP.sub("", line).strip() for line in listed.splitlines()]

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from assets.scope import MarketScope
 
 ENGINES = frozenset({"postgres", "s3", "mlflow", "oracle", "analyst"})
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FILE = click.Path(path_type=Path)  # whether it can be read is said in one line, as every mistake
 
 
 @click.command()
@@ -28,25 +29,25 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--news", type=FILE, help="Your headlines, CSV or Parquet: id, published_at, symbols, headline, url.")
 @click.option("--symbols", default="", help="Comma-separated. Default: up to 12 of the file, the most complete first.")
-@click.option("--adjustment", type=click.Choice(["raw", "split", "all"]), default="raw", help="What your prices are.")
-@click.option("--calendar", default="XNYS", help="The exchange calendar of symbols that are not known yet.")
+@click.option("--adjustment", type=click.Choice(["raw", "split", "all"]), help="What your prices are; default: raw.")
+@click.option("--calendar", help="The exchange calendar of symbols that are not known yet; default: XNYS.")
 @click.option("--map", "columns", multiple=True, help="OUR_COLUMN=YOUR_COLUMN, where the usual names do not find it.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON; progress goes to stderr.")
 def demo(
     prices: Path | None,
     news: Path | None,
     symbols: str,
-    adjustment: str,
-    calendar: str,
+    adjustment: str | None,
+    calendar: str | None,
     columns: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Run the main job: data, features, models, gate, two paper sessions, and the report."""
-    if news is not None and prices is None:
-        raise InputError("expected --prices FILE beside --news, found news alone; news without prices trades nothing")
     from infra.local.dagster import write_instance
     from infra.local.home import Home
     from infra.local.platform import running_platform
+    from orchestration.failures import clear_errors
+    from orchestration.preflight import examined
 
     started = time.monotonic()
 
@@ -55,17 +56,19 @@ def demo(
     def tell(line: str) -> None:
         click.echo(f"[{time.monotonic() - started:6.1f} s] {line}", file=told_to)
 
+    scope = _scope(prices, news, symbols, adjustment, calendar, columns)
+    days = examined(scope)
     tell("starting the engines: PostgreSQL, S3, MLflow, oracle, analyst")
     with running_platform(ENGINES, os.environ, tell=tell) as endpoints:
         os.environ.update(endpoints.environment())
         write_instance(Home.resolve(os.environ))
-        scope = _scope(prices, news, symbols, adjustment, calendar, columns)
-        summary = _main_job(scope, tell)
+        with clear_errors():
+            summary = _main_job(scope, days, tell)
     summary["seconds"] = round(time.monotonic() - started, 1)
     click.echo(json.dumps(summary, default=str) if as_json else in_words(summary))
 
 
-def _main_job(scope: MarketScope, tell: Callable[[str], None]) -> dict[str, Any]:
+def _main_job(scope: MarketScope, days: tuple[date, date], tell: Callable[[str], None]) -> dict[str, Any]:
     tell("loading the definitions")
     import dagster as dg
 
@@ -74,27 +77,41 @@ def _main_job(scope: MarketScope, tell: Callable[[str], None]) -> dict[str, Any]
 
     with dg.DagsterInstance.get() as instance:
         log = Path(os.environ["TRADELOOM_HOME"]) / "logs" / "main-job.log"
-        result = run_main_job(scope, instance, tell, log)
+        try:
+            result = run_main_job(scope, days, instance, tell, log)
+        except dg.DagsterExecutionInterruptedError as error:  # Dagster turns Ctrl-C into this
+            raise click.Abort from error
         return summary_of(result, scope.source)
 
 
 def _scope(
-    prices: Path | None, news: Path | None, symbols: str, adjustment: str, calendar: str, columns: tuple[str, ...]
+    prices: Path | None,
+    news: Path | None,
+    symbols: str,
+    adjustment: str | None,
+    calendar: str | None,
+    columns: tuple[str, ...],
 ) -> MarketScope:
     from assets.scope import MarketScope
 
     chosen = [name.strip() for name in symbols.split(",") if name.strip()]
     if prices is None:
+        _refuse_without_prices({"--news": news, "--map": columns, "--adjustment": adjustment, "--calendar": calendar})
         return MarketScope(symbols=chosen)
     return MarketScope(
         source="files",
         prices_file=str(prices.resolve()),
         news_file=str(news.resolve()) if news else "",
         symbols=chosen,
-        adjustment=adjustment,
-        calendar=calendar,
+        adjustment=adjustment or "raw",
+        calendar=calendar or "XNYS",
         columns=_mapping(columns),
     )
+
+
+def _refuse_without_prices(options: dict[str, object]) -> None:
+    if given := [name for name, value in options.items() if value]:
+        raise InputError(f"expected --prices FILE beside {given[0]}, found none; without prices nothing is traded")
 
 
 def _mapping(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -1,0 +1,68 @@
+"""What can be refused before any engine starts: files that cannot be read, names nobody knows, too short a history.
+
+Only the files are read. What a single bad row is, the gate says later; here a file is refused as a whole.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from assets.scope import MarketScope
+from trading.calendar import exchange_sessions
+from trading.errors import InputError
+from trading.ingestion.candidates import Candidate, parse, span
+from trading.ingestion.ports import Source
+from trading.ingestion.reader import Kind
+from trading.windows import windows_of
+
+SAMPLE_DAYS = (date(2000, 3, 1), date(2013, 3, 1))
+
+
+def examined(scope: MarketScope) -> tuple[date, date]:
+    """Return the first and the last day of the scope's data, prices and news together.
+
+    Raises:
+        InputError: a file cannot be read or has no row with a date, the calendar or a symbol is unknown, or the history
+            is too short to train, judge and replay.
+    """
+    if scope.source == "sample" and not scope.symbols:
+        return SAMPLE_DAYS
+    _known_calendar(scope.calendar)
+    bars, first, last = _rows_and_days(scope.price_source(), "prices", "timestamp")
+    _known_symbols(scope.symbols, bars)
+    _long_enough(scope.symbols, bars)
+    if scope.source == "sample":
+        return SAMPLE_DAYS
+    if scope.has("news"):
+        _, news_first, news_last = _rows_and_days(scope.news_source(), "news", "published_at")
+        first, last = min(first, news_first), max(last, news_last)
+    return first, last
+
+
+def _rows_and_days(source: Source, kind: Kind, column: str) -> tuple[list[Candidate], date, date]:
+    delivery = source.deliver(kind, None)
+    parsed = parse(delivery.payload, delivery.reader)
+    found = span(parsed.candidates, column)
+    if found is None:
+        why = f": {parsed.defects[0].rule}, {parsed.defects[0].detail}" if parsed.defects else ""
+        raise InputError(f"expected {kind} with dates in {delivery.name}, found none{why}; check the columns")
+    return parsed.candidates, *found
+
+
+def _known_calendar(name: str) -> None:
+    if name != MarketScope.model_fields["calendar"].default:
+        today = datetime.now(UTC).date()
+        exchange_sessions(name, today, today)
+
+
+def _known_symbols(asked: list[str], bars: list[Candidate]) -> None:
+    there = {bar.values["symbol"] for bar in bars} - {None}
+    if unknown := [symbol for symbol in asked if symbol not in there]:
+        shown = ", ".join(sorted(there)[:12]) + (f" and {len(there) - 12} more" if len(there) > 12 else "")
+        raise InputError(f"expected --symbols among {shown}, found {', '.join(unknown)}")
+
+
+def _long_enough(asked: list[str], bars: list[Candidate]) -> None:
+    """Refuse what is too short even if every row of it is good."""
+    wanted = [bar.values for bar in bars if not asked or bar.values["symbol"] in asked]
+    windows_of(sorted({values["timestamp"].date() for values in wanted if values["timestamp"] is not None}))
