@@ -1,7 +1,8 @@
 """Raw bars and splits as a session meets them: first as they were first known, in the order of the market.
 
 The loop fills and marks at the version of a bar that arrived first: that is what a paper or live session would have had
-in its hands. Later revisions change features of later questions, never a session's past.
+in its hands; of versions first known at one moment the later publication is in force, as everywhere. Later revisions
+change features of later questions, never a session's past.
 What does not live here: features (the feature store's) and the rules of filling (trading/execution.py).
 """
 
@@ -64,7 +65,7 @@ with first_known as materialized (
     from raw.price_bars as b
     where b.source = %(source)s and b.symbol = any(%(symbols)s) and b.interval = %(interval)s
       and b.timestamp between %(first)s and %(last)s and b.watermark <= %(watermark)s
-    order by b.symbol, b.timestamp, b.known_at, b.watermark
+    order by b.symbol, b.timestamp, b.known_at, b.watermark desc
 ),
 newest_instruments as materialized (
     select distinct on (i.symbol) i.symbol, i.calendar
@@ -89,7 +90,7 @@ select distinct on (a.symbol, a.ex_date) a.action_id, a.symbol, a.ex_date, a.rat
 from raw.corporate_actions as a
 where a.source = %(source)s and a.symbol = any(%(symbols)s) and a.kind = 'split' and a.watermark <= %(watermark)s
   and a.ex_date > %(after)s and a.ex_date <= %(until)s
-order by a.symbol, a.ex_date, a.known_at, a.watermark
+order by a.symbol, a.ex_date, a.known_at, a.watermark desc
 """
 
 _INSTRUMENTS = """
