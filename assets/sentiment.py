@@ -3,6 +3,7 @@
 The corpus and the head live in trading/sentiment, retrieval and writing of scores in feature_store.
 """
 
+from dataclasses import asdict, replace
 from typing import Any
 
 import dagster as dg
@@ -20,7 +21,8 @@ from trading.learners.environment import lock_hash, numeric_environment
 from trading.learners.model_card import ModelCard
 from trading.sentiment.corpus import Evaluation, Sentence, evaluate, grouped_split, load_corpus
 from trading.sentiment.embeddings import WordLlamaEmbeddings
-from trading.sentiment.head import SentimentHead, train_head
+from trading.sentiment.features import FEATURES_VERSION
+from trading.sentiment.head import HeadConfig, SentimentHead, train_head
 
 HEAD = "sentiment-head"
 SCORER = "head"
@@ -48,22 +50,18 @@ def sentiment_head(
     Judged on a split that keeps near-duplicates together; the alias moves to a new version unless it judges worse.
     """
     sentences = load_corpus()
-    snapshot = _corpus_snapshot(sentences, payloads)
-    judged = _judged(sentences)
-    head = _trained(sentences)
-    card = _card(head, snapshot, judged)
-    version = registry.register(HEAD, head.to_bytes(), card, parameters={"sentences": len(sentences), "seed": SEED})
-    champion = _move_alias(warehouse, registry, version, judged.accuracy)
+    asked = _card(_corpus_snapshot(sentences, payloads))
+    version = registry.find(HEAD, training_key=asked.training_key) or _register(registry, sentences, asked)
+    card = registry.card(HEAD, version)
+    champion = _move_alias(warehouse, registry, version, card.metrics["accuracy"])
     return dg.MaterializeResult(
         metadata={
             "version": version,
             "champion": champion,
             "sentences": len(sentences),
-            "accuracy": judged.accuracy,
-            "macro_f1": judged.macro_f1,
-            "expected_calibration_error": judged.expected_calibration_error,
+            **card.metrics,
             "weights_sha256": card.weights_sha256,
-            "snapshot_id": snapshot.snapshot_id,
+            "snapshot_id": card.snapshot_id or "-",
             "mlflow": dg.MetadataValue.url(registry.version_url(HEAD, version)),
         }
     )
@@ -141,22 +139,30 @@ def _judged(sentences: tuple[Sentence, ...]) -> Evaluation:
     return evaluate([one.label for one in split.test], probabilities)
 
 
-def _card(head: SentimentHead, snapshot: Snapshot, judged: Evaluation) -> ModelCard:
+def _register(registry: ModelRegistry, sentences: tuple[Sentence, ...], asked: ModelCard) -> str:
+    head, judged = _trained(sentences), _judged(sentences)
+    metrics = {
+        "accuracy": judged.accuracy,
+        "macro_f1": judged.macro_f1,
+        "log_loss": judged.log_loss,
+        "expected_calibration_error": judged.expected_calibration_error,
+    }
+    card = replace(asked, weights_sha256=head.sha256, metrics=metrics)
+    return registry.register(HEAD, head.to_bytes(), card, parameters={"sentences": len(sentences), "seed": SEED})
+
+
+def _card(snapshot: Snapshot) -> ModelCard:
+    """Return the card but for what training alone can tell: the weights and their metrics."""
     return ModelCard(
         kind=KIND,
-        weights_sha256=head.sha256,
+        weights_sha256="",
         snapshot_id=snapshot.snapshot_id,
         parquet_sha256=snapshot.sha256,
+        config={**asdict(HeadConfig()), "features": FEATURES_VERSION, "embeddings": WordLlamaEmbeddings().model},
         seeds=[SEED],
         code_revision=code_revision(),
         lock_hash=lock_hash(),
         numeric_environment=numeric_environment(),
-        metrics={
-            "accuracy": judged.accuracy,
-            "macro_f1": judged.macro_f1,
-            "log_loss": judged.log_loss,
-            "expected_calibration_error": judged.expected_calibration_error,
-        },
     )
 
 

@@ -72,41 +72,31 @@ def _parse_into(manifest: Path) -> None:
 
 
 _SETTINGS = DagsterDbtTranslatorSettings(enable_source_tests_as_checks=False)
-_DAILY_MODELS = "fqn:tradeloom.features"
 
 
 @dbt_assets(  # type: ignore[untyped-decorator]
     manifest=manifest_path(),
-    name="warehouse_models",
-    exclude=_DAILY_MODELS,
+    name="dbt_models",
     dagster_dbt_translator=Translator(_SETTINGS),
     pool="warehouse",
 )
-def warehouse_models(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
-    """Staging, intermediate and marts. Unit tests run in `make test`, data tests here, as checks."""
-    yield from _built(context, warehouse, {})
-
-
-@dbt_assets(  # type: ignore[untyped-decorator]
-    manifest=manifest_path(),
-    name="feature_models",
-    select=_DAILY_MODELS,
-    dagster_dbt_translator=Translator(_SETTINGS),
-    pool="warehouse",
-)
-def feature_models(
+def dbt_models(
     context: dg.AssetExecutionContext,
     warehouse: dg.ResourceParam[Warehouse],
     registry: dg.ResourceParam[ModelRegistry],
 ) -> Iterator[Any]:
-    """The daily features, under the champion head's scores."""
+    """Staging, intermediate, marts, and the daily features under the champion head's scores.
+
+    One dbt run for all that is asked for: each run parses the project anew. Unit tests run in `make test`, data tests
+    here, as checks.
+    """
     scorer = champion_scorer(registry)
     yield from _built(context, warehouse, {"scorer": scorer.scorer, "scorer_version": scorer.scorer_version})
 
 
 def _built(context: dg.AssetExecutionContext, warehouse: Warehouse, variables: dict[str, str]) -> Iterator[Any]:
     dbt = DbtCliResource(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=dbt_executable())
-    options = ["build", "--exclude-resource-type", "unit_test", *_vars(variables)]
+    options = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(variables, sort_keys=True)]
     os.environ.update(dbt_environment(warehouse.url))  # dbt is a child process and reads its profile from there
     try:
         for event in dbt.cli(options, context=context).stream():
@@ -123,7 +113,3 @@ def _counted(output: dg.Output[Any], context: dg.AssetExecutionContext, warehous
     with warehouse.connection() as conn:
         counted = conn.execute(sql.SQL("select count(*) from {}").format(sql.Identifier(*key.path))).fetchone()
     return output.with_metadata({**output.metadata, "dagster/row_count": counted[0] if counted else 0})
-
-
-def _vars(variables: dict[str, str]) -> list[str]:
-    return ["--vars", json.dumps(variables, sort_keys=True)] if variables else []
