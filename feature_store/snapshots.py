@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from trading.adapters.object_store import ObjectStore
 from trading.errors import InputError, PayloadHashError
 from trading.identity import canon
+from trading.ingestion.ports import PayloadStore
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -74,7 +75,7 @@ def write_snapshot(frame: DataFrame, store: ObjectStore) -> Snapshot:
     return Snapshot(identity, key, sha256, len(frame), watermark)
 
 
-def read_snapshot(snapshot: Snapshot, store: ObjectStore) -> DataFrame:
+def read_snapshot(snapshot: Snapshot, store: PayloadStore) -> DataFrame:
     """Return the rows of a snapshot, both of its hashes checked.
 
     Raises:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trading.errors import ModelError
+from trading.errors import ModelError, TradeloomError
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,17 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answers:
-    """(action, confidence) of each vector of each model, and the environment that answered."""
+    """(action, confidence) of each vector of each model, None where it has no answer, and the environment that answered."""
 
-    by_model: dict[str, list[tuple[int, float]]]
+    by_model: dict[str, list[tuple[int, float] | None]]
     environment: dict[str, str]
 
 
 def ask_again(models: Mapping[str, Asked], *, timeout_seconds: float = 300.0) -> Answers:
-    """Return what each model answers now, keyed as given.
+    """Return what each model answers now, keyed as given; a vector that no model can read has no answer.
 
     Raises:
-        ModelError: the process failed: a model that cannot be made from its bytes, or no answer in time.
+        ModelError: the process failed, or gave no answer in time.
     """
     from trading.learners.environment import pin_numeric_environment
 
@@ -68,25 +68,36 @@ def ask_again(models: Mapping[str, Asked], *, timeout_seconds: float = 300.0) ->
         raise ModelError(f"expected the models to answer, found: {(done.stderr.strip() or 'nothing').splitlines()[-1]}")
     answer = json.loads(done.stdout)
     by_model = {
-        name: [(action, float.fromhex(confidence)) for action, confidence in answers]
+        name: [None if one is None else (one[0], float.fromhex(one[1])) for one in answers]
         for name, answers in answer["answers"].items()
     }
     return Answers(by_model, answer["environment"])
 
 
 def _answer(question: dict[str, Any]) -> dict[str, Any]:
+    from trading.learners.environment import numeric_environment
+
+    return {
+        "answers": {name: _answers_of(asked) for name, asked in question.items()},
+        "environment": numeric_environment(),
+    }
+
+
+def _answers_of(asked: dict[str, Any]) -> list[tuple[int, str] | None]:
+    """One vector that was tampered with must not keep the others from being answered: asked again, one by one."""
     import numpy as np
 
-    from trading.learners.environment import numeric_environment
     from trading.learners.loading import model_from_bytes
 
-    answers = {}
-    for name, asked in question.items():
+    numbers = [[float.fromhex(value) for value in vector] for vector in asked["vectors"]]
+    try:
         model = model_from_bytes(asked["kind"], base64.b64decode(asked["payload"]))
-        numbers = [[float.fromhex(value) for value in vector] for vector in asked["vectors"]]
         decisions = model.decide(np.array(numbers, dtype=np.float64)) if numbers else []
-        answers[name] = [(int(decision.action), float(decision.confidence).hex()) for decision in decisions]
-    return {"answers": answers, "environment": numeric_environment()}
+    except (TradeloomError, ValueError):
+        if len(numbers) == 1:
+            return [None]
+        return [answer for vector in asked["vectors"] for answer in _answers_of({**asked, "vectors": [vector]})]
+    return [(int(decision.action), float(decision.confidence).hex()) for decision in decisions]
 
 
 if __name__ == "__main__":

@@ -104,6 +104,8 @@ class Batches:
             made = rows_of_payload(self.conn, self.store, facts.batch_id)
         except (PayloadHashError, InputError) as error:
             return BatchCheck(facts, f"batch {facts.batch_id}: {error}")
+        except (LookupError, TypeError, ValueError) as error:  # how it is read was tampered with
+            return BatchCheck(facts, f"batch {facts.batch_id} cannot be read again: {error!r}")
         delivered = {row.row_hash for row in made}
         held, damages = set(), []
         for row_hash, is_intact, symbols, known_at, what in self.conn.execute(_ROWS[facts.kind], (facts.batch_id,)):

@@ -17,7 +17,7 @@ from serving.explanation.batches import Batches
 from serving.explanation.stored import StoredBar, StoredDecision, StoredFill, StoredOrder, StoredSession
 from trading.adapters.ledger_rows import DecisionRow
 from trading.nouns import Side
-from trading.portfolio import CASH
+from trading.portfolio import CASH, COMMISSION, REALIZED_PNL, position_account
 
 
 @dataclass(frozen=True)
@@ -188,13 +188,19 @@ def timing_link(fill: StoredFill, order: StoredOrder | None, decision: StoredDec
 
 
 def posting_link(fill: StoredFill, lines: dict[str, Decimal]) -> Link:
-    """The journal: balanced, and cash moved by exactly what the fill says."""
-    done = fill.row.fill
-    gross = -done.notional_usd if done.side is Side.BUY else done.notional_usd
+    """The journal: balanced, and every account moved by exactly what the fill says."""
+    done, gain = fill.row.fill, fill.row.realized_pnl_usd
+    bought = done.side is Side.BUY
+    moved = {
+        CASH: (-done.notional_usd if bought else done.notional_usd) - done.commission_usd,
+        COMMISSION: done.commission_usd,
+        position_account(done.symbol): done.notional_usd if bought else gain - done.notional_usd,
+        REALIZED_PNL: Decimal(0) if bought else -gain,
+    }
     problems = _unless(sum(lines.values(), Decimal(0)) == 0 and bool(lines), "the postings do not balance")
-    problems += _unless(
-        lines.get(CASH, Decimal(0)) == gross - done.commission_usd, "cash did not move by what the fill says"
-    )
+    for account in sorted({*moved, *lines}):
+        is_so = lines.get(account, Decimal(0)) == moved.get(account, Decimal(0))
+        problems += _unless(is_so, f"{account} did not move by what the fill says")
     return Link({"postings": {account: str(amount) for account, amount in lines.items()}}, problems)
 
 

@@ -80,7 +80,8 @@ def explain_fills(sources: Sources, fill_ids: Sequence[str] | None) -> list[Expl
     decisions = read_decisions(sources.conn, sorted({fill.decision_id for fill in fills})) if fills else []
     explainer = _Explainer(sources, decisions, fills)
     by_id = {decision.row.decision_id: decision for decision in decisions}
-    return [explainer.fill(fill, by_id[fill.decision_id]) for fill in fills]
+    found = [explainer.fill(fill, by_id[fill.decision_id]) for fill in fills]
+    return found + (explainer.lost("fill") if fill_ids is None else [])
 
 
 def explain_decisions(sources: Sources, decision_ids: Sequence[str] | None) -> list[Explanation]:
@@ -92,7 +93,8 @@ def explain_decisions(sources: Sources, decision_ids: Sequence[str] | None) -> l
     """
     decisions = read_decisions(sources.conn, decision_ids)
     explainer = _Explainer(sources, decisions, [])
-    return [explainer.decision(decision) for decision in decisions]
+    found = [explainer.decision(decision) for decision in decisions]
+    return found + (explainer.lost("decision") if decision_ids is None else [])
 
 
 class _Explainer:
@@ -127,7 +129,7 @@ class _Explainer:
         }
         links["timing"] = timing_link(fill, order, decision, links["feature_row"])
         recorded = {done.fill_id: fill.row_hash, **_hashes(decision, order)}
-        links["events"] = self._histories.link(session.session_id, recorded, session.status == "finished")
+        links["events"] = self._histories.link(session.session_id, recorded, session.status == "finished", order)
         lists = self._lists(decision, [bar.batch_id] if bar else [])
         problems = _problems(links, lists)
         text = fill_in_words(fill, decision, session.name, problems)
@@ -141,19 +143,26 @@ class _Explainer:
         if order is not None:
             links |= {"order": order_link(order), "intent": intent_link(order)}
         links["events"] = self._histories.link(
-            session.session_id, _hashes(decision, order), session.status == "finished"
+            session.session_id, _hashes(decision, order), session.status == "finished", order
         )
         lists = self._lists(decision, [])
         problems = _problems(links, lists)
         text = decision_in_words(decision, order, session.name, problems)
         return Explanation("decision", decision.row.decision_id, _chain(links, lists), problems, text)
 
+    def lost(self, noun: str) -> list[Explanation]:
+        """Name every fill or decision that a chain holds and the table does not: it was deleted."""
+        return [
+            Explanation(noun, name, {}, [problem], f"The {noun} {name} was deleted: {problem}.")
+            for name, problem in self._histories.lost(noun).items()
+        ]
+
     def _decision_links(self, decision: StoredDecision) -> dict[str, Link]:
         row = decision.row
         feature_row, indicator_row = feature_links(decision, self._features)
         return {
             "decision": decision_link(decision),
-            "model": self._registered.model(decision),
+            "model": self._registered.model(decision, self._sessions[row.session_id]),
             "snapshot": self._registered.snapshot(decision),
             "feature_row": feature_row,
             "indicator_row": indicator_row,
@@ -162,12 +171,13 @@ class _Explainer:
         }
 
     def _lists(self, decision: StoredDecision, more_batches: list[int]) -> dict[str, list[Link]]:
-        """The news of a decision, and the batches of its bar, its news and what else is named."""
-        news = self._registered.news(decision)
-        bar = self._bars.get(decision.row.bar_id)
+        """The news of a decision, and every batch that it rests on: of its series and splits, its news, what is named."""
+        news, row = self._registered.news(decision), decision.row
+        bar = self._bars.get(row.bar_id)
         batch_ids = {
             *more_batches,
             *([bar.batch_id] if bar else []),
+            *self._batches.behind(row.source, row.symbol, row.as_of, row.watermark),
             *(link.facts["batch_id"] for link in news if "batch_id" in link.facts),
         }
         return {

@@ -35,6 +35,7 @@ class FeatureReplay:
     services: dict[str, FeatureService]
     _answers: dict[tuple[str, str, str, datetime, int], FeatureRow | None] = field(default_factory=dict)
     _computed: dict[tuple[Series, datetime], tuple[bytes, datetime]] = field(default_factory=dict)
+    _refused: dict[Series, str] = field(default_factory=dict)
 
     def prepare(self, decisions: Iterable[StoredDecision]) -> None:
         """Compute the series of all these decisions again, each in one pass."""
@@ -73,6 +74,9 @@ class FeatureReplay:
         return self._answers[key]
 
     def _recomputed_differences(self, decision: StoredDecision, answered: FeatureRow) -> list[str]:
+        refused = self._refused.get(_series(decision))
+        if refused is not None:
+            return [f"nothing can be computed again: {refused}"]
         made = self._recomputed(decision, answered.timestamp)
         if made is None:
             return ["nothing can be computed again from raw"]
@@ -95,10 +99,18 @@ class FeatureReplay:
         definition, source, symbol, interval, watermark = series
         timestamps = [one.row.feature_timestamp for one in decisions if one.row.feature_timestamp is not None]
         as_of = max(one.row.as_of for one in decisions)
-        made = self.conn.execute(
-            "select at_time, row_hash, inputs_known_at from features.recompute_series(%s, %s, %s, %s, %s, %s, %s, %s)",
-            (definition, source, symbol, interval, min(timestamps), max(timestamps), as_of, watermark),
-        ).fetchall()
+        try:
+            with self.conn.transaction():
+                made = self.conn.execute(
+                    "select at_time, row_hash, inputs_known_at"
+                    " from features.recompute_series(%s, %s, %s, %s, %s, %s, %s, %s)",
+                    (definition, source, symbol, interval, min(timestamps), max(timestamps), as_of, watermark),
+                ).fetchall()
+        except psycopg.OperationalError:
+            raise
+        except psycopg.DatabaseError as error:  # a function that the definition names is gone or another
+            self._refused[series] = str(error).splitlines()[0]
+            return
         for at_time, row_hash, known_at in made:
             self._computed[(series, at_time)] = (bytes(row_hash), known_at)
 

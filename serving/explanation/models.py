@@ -91,7 +91,8 @@ class Models:
         self._environment = answers.environment
         for name, same in asked.items():
             for decision, answer in zip(same, answers.by_model[name], strict=True):
-                self._answers[decision.row.decision_id] = answer
+                if answer is not None:
+                    self._answers[decision.row.decision_id] = answer
 
     def is_same_environment(self, decision: StoredDecision) -> bool:
         """Return whether bits are promised to be equal here; so they are where no model was asked."""
@@ -114,7 +115,7 @@ class Models:
         action, confidence = self._answers[row.decision_id]
         recorded = -1.0 if row.confidence is None else row.confidence
         tolerance = 0.0 if self.is_same_environment(decision) else CONFIDENCE_TOLERANCE
-        if action != row.action or abs(confidence - recorded) > tolerance:
+        if action != row.action or not abs(confidence - recorded) <= tolerance:  # so that NaN differs
             recorded_as = f"{row.action} ({row.confidence!r})"
             found.append(f"the model answers {action} ({confidence!r}), the decision was {recorded_as}")
         return found

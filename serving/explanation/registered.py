@@ -11,10 +11,11 @@ from typing import Any
 
 import psycopg
 
+from feature_store.snapshots import Snapshot, read_snapshot
 from serving.explanation.checks import Link
 from serving.explanation.models import Models
-from serving.explanation.stored import StoredDecision
-from trading.errors import PayloadHashError
+from serving.explanation.stored import StoredDecision, StoredSession
+from trading.errors import IdentityError
 from trading.ingestion.ports import PayloadStore
 
 
@@ -37,14 +38,18 @@ class Registered:
             self._definitions[name] = self._read_definition(name)
         return self._definitions[name]
 
-    def model(self, decision: StoredDecision) -> Link:
-        """The model version: loaded, its weights hashed again."""
+    def model(self, decision: StoredDecision, session: StoredSession) -> Link:
+        """The model version: loaded, its weights hashed again, and it reads the features that the session pinned."""
         row = decision.row
         facts = {"name": row.model_name, "version": row.model_version, "weights_sha256": row.weights_sha256}
-        return Link(facts, self.models.weight_differences(decision))
+        problems = self.models.weight_differences(decision)
+        loaded = self.models.version(row.model_name, row.model_version).loaded
+        if loaded is not None and dict(loaded.card.feature_service) != session.feature_service:
+            problems.append("the session's feature service is not that of the model's card")
+        return Link(facts, problems)
 
     def snapshot(self, decision: StoredDecision) -> Link:
-        """The training rows of the model version: the file in S3 hashed again."""
+        """The training rows of the model version: the file in S3 and the rows in it, each hashed again."""
         row = decision.row
         if row.snapshot_id is None:
             return Link({"snapshot_id": None, "note": "a rule, trained on nothing"})
@@ -105,9 +110,10 @@ class Registered:
         facts = {"snapshot_id": snapshot_id, "parquet_sha256": sha256}
         if loaded.card.snapshot_id != snapshot_id:
             return Link(facts, [f"the model's card names snapshot {loaded.card.snapshot_id}"])
+        key = f"snapshots/{snapshot_id}/{sha256}.parquet"
         try:
-            self.objects.get(f"snapshots/{snapshot_id}/{sha256}.parquet", sha256)
-        except PayloadHashError as error:
+            read_snapshot(Snapshot(snapshot_id, key, str(sha256), 0, None), self.objects)
+        except IdentityError as error:
             return Link(facts, [str(error)])
         return Link(facts)
 

@@ -15,6 +15,7 @@ from feature_store.services import FeatureService
 from feature_store.store import FeatureStore
 from serving.explanation.batches import Batches
 from serving.explanation.feature_rows import FeatureReplay
+from serving.explanation.history import Histories
 from serving.explanation.models import Models, VersionRegistry
 from serving.explanation.stored import StoredDecision, read_decisions
 from trading.ingestion.ports import PayloadStore
@@ -68,7 +69,9 @@ def replay(sources: Sources, decision_ids: Sequence[str] | None) -> list[Replaye
     features.prepare(decisions)
     sources.on_progress("data: payloads, each batch once")
     batches = Batches(sources.conn, sources.objects)
-    return [_replayed(decision, models, features, batches) for decision in decisions]
+    histories = Histories(sources.conn, sources.objects)
+    found = [_replayed(decision, models, features, batches, histories) for decision in decisions]
+    return found + ([_lost(*one) for one in histories.lost("decision").items()] if decision_ids is None else [])
 
 
 def read_services(conn: psycopg.Connection, decisions: Sequence[StoredDecision]) -> dict[str, FeatureService]:
@@ -80,7 +83,14 @@ def read_services(conn: psycopg.Connection, decisions: Sequence[StoredDecision])
     return {session_id: FeatureService.from_dict(service) for session_id, service in found}
 
 
-def _replayed(decision: StoredDecision, models: Models, features: FeatureReplay, batches: Batches) -> ReplayedDecision:
+def _lost(decision_id: str, problem: str) -> ReplayedDecision:
+    nothing = {"model": False, "features": False, "data": False}
+    return ReplayedDecision(decision_id, False, [problem], nothing, "same")
+
+
+def _replayed(
+    decision: StoredDecision, models: Models, features: FeatureReplay, batches: Batches, histories: Histories
+) -> ReplayedDecision:
     row = decision.row
     found = {
         "model": models.differences(decision),
@@ -91,6 +101,7 @@ def _replayed(decision: StoredDecision, models: Models, features: FeatureReplay,
     differences = [f"{level}: {what}" for level, whats in found.items() for what in whats]
     if row.row_hash != decision.row_hash:
         differences.append("the stored decision was changed: its hash is not that of its columns")
+    differences += histories.link(row.session_id, {row.decision_id: decision.row_hash}, is_finished=False).problems
     if elsewhere:
         differences.append(f"environment: {', '.join(elsewhere)}; bits are promised within one environment only")
     return ReplayedDecision(

@@ -62,6 +62,7 @@ class StoredSession:
     mode: str
     costs: Costs
     status: str
+    feature_service: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -134,10 +135,13 @@ def read_orders(conn: psycopg.Connection, decision_ids: Sequence[str]) -> dict[s
 def read_sessions(conn: psycopg.Connection, session_ids: Sequence[str]) -> dict[str, StoredSession]:
     """Return sessions by id."""
     found = conn.execute(
-        "select session_id, name, mode, costs, status from trading.sessions where session_id = any(%s)",
+        "select session_id, name, mode, costs, status, feature_service from trading.sessions where session_id = any(%s)",
         (list(session_ids),),
     ).fetchall()
-    return {row[0]: StoredSession(row[0], row[1], row[2], Costs.from_dict(row[3]), row[4]) for row in found}
+    return {
+        session_id: StoredSession(session_id, name, mode, Costs.from_dict(costs), status, service)
+        for session_id, name, mode, costs, status, service in found
+    }
 
 
 def read_bars(conn: psycopg.Connection, bar_ids: Sequence[int]) -> dict[int, StoredBar]:
@@ -156,9 +160,10 @@ def read_bars(conn: psycopg.Connection, bar_ids: Sequence[int]) -> dict[int, Sto
 
 
 def read_postings(conn: psycopg.Connection, fill_ids: Sequence[str]) -> dict[str, dict[str, Decimal]]:
-    """Return the journal's lines of fills: by fill id, the amount of each account."""
+    """Return what the journal moved for fills: by fill id, the amount of each account."""
     found = conn.execute(
-        "select transaction_id, account, amount from trading.postings where transaction_id = any(%s) order by line",
+        "select p.transaction_id, p.account, sum(p.amount) from trading.postings as p"
+        " where p.transaction_id = any(%s) group by 1, 2 order by min(p.line)",
         (list(fill_ids),),
     ).fetchall()
     lines: dict[str, dict[str, Decimal]] = {}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import psycopg
 import pytest
+
+from serving.explanation.stored import read_decisions
 
 pytestmark = [pytest.mark.engines, pytest.mark.filterwarnings("ignore")]  # MLflow's own warnings are not ours
 
@@ -120,6 +124,121 @@ def test_rewritten_chain_does_not_meet_its_anchor(desk, fill):
     with tampered(desk, rewrite('{"last_timestamp":"2999"}'), rewrite(keep[0])):
         (found,) = desk.explained("fill", fill[0], code=1)
     assert any("anchored" in problem for problem in found["problems"])
+
+
+def test_deleted_fill_is_named_although_no_row_is_left_of_it(desk, fill):
+    copy = "create table public.kept as select * from trading.fills where fill_id = '{0}'; "
+    delete = "delete from trading.fills where fill_id = '{0}'"
+    undo = "insert into trading.fills select * from public.kept; drop table public.kept"
+    with tampered(desk, (copy + delete).format(fill[0]), undo):
+        found = {one["fill_id"]: one for one in desk.explained("fill", "--all", code=1)}
+    assert not found[fill[0]]["verified"]
+    assert [name for name, one in found.items() if not one["verified"]] == [fill[0]]
+
+
+def test_deleted_decision_is_named_by_replay(desk, fill):
+    copy = "create table public.kept as select * from trading.decisions where decision_id = '{0}'; "
+    delete = "delete from trading.decisions where decision_id = '{0}'"
+    undo = "insert into trading.decisions select * from public.kept; drop table public.kept"
+    with tampered(desk, (copy + delete).format(fill[1]), undo):
+        found = {one["decision_id"]: one for one in desk.replayed("decision", "--all", code=1)}
+    assert [name for name, one in found.items() if not one["identical"]] == [fill[1]]
+
+
+def test_decision_rewritten_with_its_hash_is_not_identical(desk, fill):
+    """The outcome is nothing that a model or a feature computes again: the chain alone knows it."""
+    with desk.sources() as sources:
+        (stored,) = read_decisions(sources.conn, [fill[1]])
+    forged = replace(stored.row, reason_code="forged").row_hash.hex()
+    where = f"where decision_id = '{fill[1]}'"
+    change = f"update trading.decisions set reason_code = 'forged', row_hash = '\\x{forged}' {where}"
+    undo = f"update trading.decisions set reason_code = null, row_hash = '\\x{stored.row_hash.hex()}' {where}"
+    with tampered(desk, change, undo):
+        (found,) = desk.replayed("decision", fill[1], code=1)
+    assert found["levels"] == {"model": True, "features": True, "data": True}
+    assert any("does not hold" in difference for difference in found["differences"])
+
+
+@pytest.mark.parametrize(
+    ("change", "undo", "told"),
+    [
+        (
+            "update trading.orders set broker = 'other' where client_order_id = '{order}'",
+            "update trading.orders set broker = 'paper' where client_order_id = '{order}'",
+            "the broker's word",
+        ),
+        (
+            "update trading.sessions set risk = risk || '{{\"max_feature_age_sessions\": 9}}' where session_id = '{session}'",
+            "update trading.sessions set risk = risk || '{{\"max_feature_age_sessions\": 0}}' where session_id = '{session}'",
+            "the terms of",
+        ),
+        (
+            "update trading.sessions set feature_service = feature_service || '{{\"name\": \"x\"}}' where session_id = '{session}'",
+            'update trading.sessions set feature_service = feature_service || \'{{"name": "trader-daily"}}\''
+            " where session_id = '{session}'",
+            "feature service",
+        ),
+        (
+            "update trading.postings set account = 'expense:other' where transaction_id = '{fill}' and account = 'expense:commission'",
+            "update trading.postings set account = 'expense:commission' where transaction_id = '{fill}' and account = 'expense:other'",
+            "did not move by what the fill says",
+        ),
+        (
+            "update features.news_scores set score = -score where score_id = {score}",
+            "update features.news_scores set score = -score where score_id = {score}",
+            "score of item",
+        ),
+        (
+            "update raw.news_items set headline = headline || '!' where item_id = {item}",
+            "update raw.news_items set headline = rtrim(headline, '!') where item_id = {item}",
+            "news item",
+        ),
+    ],
+)
+def test_whatever_is_changed_behind_a_fill_it_no_longer_verifies(desk, change, undo, told):
+    (found,) = desk.rows(
+        "select f.fill_id, f.client_order_id, f.session_id, (d.sentiment_items -> 0 ->> 'item_id')::bigint, z.score_id"
+        " from trading.fills as f join trading.order_intents as i using (client_order_id)"
+        " join trading.decisions as d using (decision_id)"
+        " join features.news_scores as z on z.item_id = (d.sentiment_items -> 0 ->> 'item_id')::bigint"
+        " where z.score <> 0 order by f.timestamp, f.symbol limit 1"
+    )
+    names = dict(zip(("fill", "order", "session", "item", "score"), found, strict=True))
+    with tampered(desk, change.format(**names), undo.format(**names)):
+        (one,) = desk.explained("fill", names["fill"], code=1)
+    assert any(told in problem for problem in one["problems"]), one["problems"]
+    (again,) = desk.explained("fill", names["fill"])
+    assert again["verified"]
+
+
+def test_changed_function_is_said_and_never_identical(desk, fill):
+    (source,) = desk.rows("select pg_get_functiondef('features.sentiment_v1'::regproc)")[0]
+    with tampered(desk, source.replace("coalesce(sum", "coalesce(-sum", 1), source):
+        (found,) = desk.replayed("decision", fill[1], code=1)
+    assert found["levels"] == {"model": True, "features": False, "data": True}
+    assert any("sentiment_v1" in difference for difference in found["differences"])
+
+
+def test_replaced_payload_differs_at_the_data_level(desk, fill):
+    """Another object of the same length under the payload's key."""
+    (key, sha256) = desk.rows(
+        "select g.payload_key, g.payload_sha256 from raw.price_bars as b join raw.ingestion_batches as g using (batch_id)"
+        " where b.bar_id = %s", fill[3]
+    )[0]  # fmt: skip
+    payload = desk.objects.get(key, sha256)
+    _replace_object(desk, key, payload[:-2] + b"9\n")
+    try:
+        (found,) = desk.replayed("decision", fill[1], code=1)
+        (explained,) = desk.explained("fill", fill[0], code=1)
+    finally:
+        _replace_object(desk, key, payload)
+    assert found["levels"] == {"model": True, "features": True, "data": False}
+    assert any("sha256" in problem for problem in explained["problems"])
+
+
+def _replace_object(desk, key: str, payload: bytes) -> None:
+    store = desk.objects
+    store._client.put_object(bucket_name=store.bucket, object_name=key, data=io.BytesIO(payload), length=len(payload))
 
 
 def test_unknown_id_is_one_clear_line(desk):
