@@ -8,7 +8,8 @@ import dagster as dg
 
 from assets.scope import MarketScope
 from assets.series import series_of, training_rows
-from assets.training import BASELINE, CHALLENGER, CHAMPION, LEARNER, OTHER_SEEDS, SLOT, prepare
+from assets.training import BASELINE, CHALLENGER, CHAMPION, LEARNER, OTHER_SEEDS, SLOT, Prepared, prepare
+from feature_store.services import FeatureService
 from trading.adapters.backtests import BacktestTerms, record_backtest
 from trading.adapters.object_store import ObjectStore
 from trading.adapters.postgres import Warehouse
@@ -19,6 +20,7 @@ from trading.evaluation.judging import evidence_on
 from trading.evaluation.metrics import performance
 from trading.evaluation.verdicts import VERDICT_TAG, Judged, verdict_in
 from trading.ports import DecisionModel
+from trading.series import MarketSeries
 from trading.windows import EMBARGO_SESSIONS
 
 GROUP = "evaluation"
@@ -67,20 +69,26 @@ def _judge(
     challenger: str,
 ) -> Judged:
     prepared = prepare(scope, warehouse, payloads)
-    window = prepared.windows.judging
-    rows = training_rows(warehouse, prepared.service, scope.source, prepared.symbols, window)
     standing, learned = registry.load(SLOT, version=champion), registry.load(SLOT, version=challenger)
     evidence = evidence_on(
-        series_of(warehouse, rows, scope.source, window),
+        _as_read_by(learned, scope, warehouse, prepared),
         challenger=learned.decides,
         champion=standing.decides,
         training_last=prepared.windows.training.last,
         sessions_between=EMBARGO_SESSIONS,
         seeds=_other_seeds(registry, learned),
+        champion_window=_as_read_by(standing, scope, warehouse, prepared),
     )
     verdict = judge(evidence)
     _keep(warehouse, scope, prepared.symbols, ((standing, evidence.champion), (learned, evidence.challenger)))
     return _judged(champion, challenger, verdict, evidence)
+
+
+def _as_read_by(model: LoadedModel, scope: MarketScope, warehouse: Warehouse, prepared: Prepared) -> list[MarketSeries]:
+    """Return the judging window with the features of the model's own card: what it would be served, newer or not."""
+    service, window = FeatureService.from_dict(model.card.feature_service), prepared.windows.judging
+    rows = training_rows(warehouse, service, scope.source, prepared.symbols, window)
+    return series_of(warehouse, rows, scope.source, window)
 
 
 def _judged(champion: str, challenger: str, verdict: Verdict, evidence: Evidence) -> Judged:

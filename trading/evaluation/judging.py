@@ -21,6 +21,7 @@ def evidence_on(
     sessions_between: int,
     seeds: Sequence[DecisionModel] = (),
     settings: BacktestSettings | None = None,
+    champion_window: Sequence[MarketSeries] | None = None,
 ) -> Evidence:
     """Return the backtests of challenger, champion, buy-and-hold and the other seeds over `window`.
 
@@ -28,10 +29,11 @@ def evidence_on(
         window: The judging window's series; nothing of it may have been trained on.
         seeds: The challenger's training under other seeds.
         sessions_between: Sessions after `training_last` and before the window.
+        champion_window: The same bars with the features that the champion reads, where those are others.
     """
     return Evidence(
         challenger=run_backtest(challenger, window, settings),
-        champion=run_backtest(champion, window, settings),
+        champion=run_backtest(champion, champion_window or window, settings),
         buy_and_hold=run_backtest(BuyAndHold(), window, settings),
         training_last=training_last,
         sessions_between=sessions_between,

@@ -135,3 +135,15 @@ def test_walk_forward_never_trains_on_what_it_tests():
         walk_forward(sessions[:84], folds=3, test_sessions=20, embargo_sessions=5)
     with pytest.raises(InputError, match="in order"):
         walk_forward(sessions[::-1], folds=1, test_sessions=5, embargo_sessions=0)
+
+
+def test_each_side_is_judged_on_the_features_it_reads(window, make_world):
+    """The champion's features may be of an older definition: here they misled it, the challenger's did not."""
+    misled = [make_world(symbol, bars=120, seed=seed, macd_leads=False) for seed, symbol in enumerate("AB")]
+    settings = BacktestSettings(Decimal(100_000), FREE)
+    made = evidence_on(
+        window, challenger=MacdCross(), champion=MacdCross(), training_last=BEFORE, sessions_between=5,
+        settings=settings, champion_window=misled,
+    )  # fmt: skip
+    assert made.champion == evidence(misled, MacdCross(), MacdCross()).champion
+    assert made.challenger == evidence(window, MacdCross(), MacdCross()).challenger
