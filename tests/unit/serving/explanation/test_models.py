@@ -11,7 +11,7 @@ from serving.explanation.answering import Asked, ask_again
 from serving.explanation.models import Models
 from serving.explanation.stored import StoredDecision
 from trading.adapters.ledger_rows import DecisionRow
-from trading.errors import ModelError, ModelHashError
+from trading.errors import ModelHashError
 from trading.strategy import MacdCross
 
 NOON = datetime(2012, 3, 5, 12, tzinfo=UTC)
@@ -87,6 +87,19 @@ def test_version_whose_weights_do_not_match_is_said(here):
     assert "expected other weights" in asked(decision).differences(decision)[0]
 
 
-def test_model_that_cannot_be_made_is_one_clear_line():
-    with pytest.raises(ModelError, match="expected a kind"):
-        ask_again({"odd": Asked("oddity", b"", [VECTOR])})
+def test_model_that_cannot_be_made_gives_no_answer():
+    assert ask_again({"rule": Asked(RULE.kind, b"not a rule", [VECTOR, VECTOR])}).by_model["rule"] == [None, None]
+
+
+def test_vector_that_was_tampered_with_keeps_no_other_from_being_answered(here):
+    good, bad = decision_of(here), decision_of(here, decision_id="d-2", vector=(*VECTOR[:4], 7.0, 0.1))
+    models = Models(Registry())
+    models.ask([good, bad])
+    assert models.differences(good) == []
+    assert models.differences(bad) == ["the model gave no answer"]
+
+
+def test_answer_that_is_no_number_differs(here):
+    models = asked(decision_of(here))
+    models._answers["d-1"] = (models._answers["d-1"][0], float("nan"))
+    assert models.differences(decision_of(here))
