@@ -9,6 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from trading.adapters import ingest as ingest_module
+
 pytestmark = pytest.mark.engines
 TAKE = "select raw.take_watermark('test')"
 
@@ -100,3 +102,22 @@ def test_every_recorded_hash_is_what_sql_computes_from_the_columns(
         assert found is not None
         assert found[0] > 0
         assert found[1] is True, table
+
+
+def test_calendar_that_another_publisher_states_meanwhile_is_followed(
+    deliver: Callable[..., Any], conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The nominal time of a bar follows from its calendar: one symbol must not end with bars of two."""
+    judge = ingest_module._judge
+    others = [lambda: deliver("NEW,2024-05-29,10,11,9,10,5", calendar="24/7")]
+
+    def slowly(*arguments: Any) -> Any:
+        judged = judge(*arguments)
+        if others:
+            others.pop()()
+        return judged
+
+    monkeypatch.setattr(ingest_module, "_judge", slowly)
+    deliver("NEW,2024-05-30,10,11,9,10,5", calendar="XNYS")
+    found = conn.execute("select nominal_at::time from raw.price_bars order by timestamp").fetchall()
+    assert [str(at) for (at,) in found] == ["00:15:00", "00:15:00"]
