@@ -174,12 +174,23 @@ def daily_sentiment(
 def decision_time(
     conn: psycopg.Connection, symbol: str, as_of: datetime, watermark: int, source: str | None = None
 ) -> datetime | None:
-    """Return `decision_at` of the symbol's latest daily feature row as of (as_of, watermark), None if there is none."""
+    """Return `decision_at` of the symbol's latest daily feature row as of (as_of, watermark), None if there is none.
+
+    Without a source the one of best precedence that has a row then answers, as it does for the feature row itself.
+    """
     row = conn.execute(
-        """select d.decision_at from features.daily as d
-        where d.symbol = %(symbol)s and d.known_at <= %(as_of)s and d.watermark <= %(watermark)s
-            and (%(source)s::text is null or d.source = %(source)s)
-        order by d.timestamp desc, d.decision_at desc limit 1""",
+        """select r.decision_at
+        from raw.sources as s
+        cross join lateral (
+            select d.decision_at from features.daily as d
+            where d.source = s.source and d.symbol = %(symbol)s
+                and d.known_at <= %(as_of)s and d.watermark <= %(watermark)s
+            order by d.timestamp desc, d.known_at desc, d.watermark desc, d.row_id desc
+            limit 1
+        ) as r
+        where %(source)s::text is null or s.source = %(source)s
+        order by s.precedence
+        limit 1""",
         {"symbol": symbol, "as_of": as_of, "watermark": watermark, "source": source},
     ).fetchone()
     return None if row is None else row[0]
