@@ -21,6 +21,7 @@ from trading.errors import BuildError
 
 DBT_PROJECT = Path(__file__).parents[1] / "dbt"
 _STAMP = re.compile(r"^\d\d:\d\d:\d\d\s*")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # dagster-dbt asks for colours
 _TELLING = ("Failure in", "Got ", "Compilation")
 
 
@@ -104,7 +105,8 @@ def _as_yaml(variables: Mapping[str, str]) -> str:
 
 def failure_in(output: str) -> str:
     """Return what went wrong in one line: of each failure that dbt lists, what failed and why."""
-    listed = output.partition("Completed with")[2] or output
+    plain = _COLOUR.sub("", output)
+    listed = plain.partition("Completed with")[2] or plain
     lines = [_STAMP.sub("", line).strip() for line in listed.splitlines()]
     said = [line for line in lines if line.startswith(_TELLING)]
     # The line after "Database Error in model ..." is PostgreSQL's own.
