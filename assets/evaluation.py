@@ -4,12 +4,16 @@ The window lies after the training window and before the replayed one; nothing w
 verdict does is promotion.py's.
 """
 
+from datetime import date
+from typing import TypedDict
+
 import dagster as dg
 
 from assets.scope import MarketScope
 from assets.series import series_of, training_rows
 from assets.training import BASELINE, CHALLENGER, CHAMPION, LEARNER, OTHER_SEEDS, SLOT, Prepared, prepare
 from feature_store.services import FeatureService
+from feature_store.snapshots import Snapshot, read_snapshot
 from trading.adapters.backtests import BacktestTerms, record_backtest
 from trading.adapters.object_store import ObjectStore
 from trading.adapters.postgres import Warehouse
@@ -21,9 +25,16 @@ from trading.evaluation.metrics import performance
 from trading.evaluation.verdicts import VERDICT_TAG, Judged, verdict_in
 from trading.ports import DecisionModel
 from trading.series import MarketSeries
-from trading.windows import EMBARGO_SESSIONS
+from trading.windows import sessions_between
 
 GROUP = "evaluation"
+
+
+class _Embargo(TypedDict):
+    training_last: date
+    sessions_between: int
+
+
 EVALUATION = dg.AssetKey(["reports", "evaluation__trader_daily"])
 
 
@@ -74,14 +85,28 @@ def _judge(
         _as_read_by(learned, scope, warehouse, prepared),
         challenger=learned.decides,
         champion=standing.decides,
-        training_last=prepared.windows.training.last,
-        sessions_between=EMBARGO_SESSIONS,
+        **_embargo_kept(learned, scope, warehouse, payloads, prepared),
         seeds=_other_seeds(registry, learned),
         champion_window=_as_read_by(standing, scope, warehouse, prepared),
     )
     verdict = judge(evidence)
     _keep(warehouse, scope, prepared.symbols, ((standing, evidence.champion), (learned, evidence.challenger)))
     return _judged(champion, challenger, verdict, evidence)
+
+
+def _embargo_kept(
+    learned: LoadedModel, scope: MarketScope, warehouse: Warehouse, payloads: ObjectStore, prepared: Prepared
+) -> _Embargo:
+    """Say when the challenger's own training ended: by the rows it was trained on, not by what today's windows would be."""
+    card, window = learned.card, prepared.windows.judging
+    last = prepared.windows.training.last
+    if card.snapshot_id is not None and card.snapshot_id != prepared.snapshot.snapshot_id:
+        key = f"snapshots/{card.snapshot_id}/{card.parquet_sha256}.parquet"
+        rows = read_snapshot(Snapshot(card.snapshot_id, key, str(card.parquet_sha256), 0, None), payloads)
+        last = rows["timestamp"].max().date()
+    with warehouse.connection() as conn:
+        sessions = [timestamp.date() for timestamp in scope.timestamps(conn, prepared.symbols)]
+    return {"training_last": last, "sessions_between": sessions_between(sessions, last, window.first)}
 
 
 def _as_read_by(model: LoadedModel, scope: MarketScope, warehouse: Warehouse, prepared: Prepared) -> list[MarketSeries]:

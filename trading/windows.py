@@ -61,3 +61,8 @@ def windows_of(sessions: Sequence[date]) -> Windows:
         judging=Window(sessions[judge_from], sessions[replay_from - 1]),
         replay=Window(sessions[replay_from], sessions[-1]),
     )
+
+
+def sessions_between(sessions: Sequence[date], after: date, before: date) -> int:
+    """Return how many of `sessions` lie strictly between two days: the embargo that was really kept."""
+    return sum(after < session < before for session in sessions)

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 
 from trading.errors import InputError
-from trading.windows import EMBARGO_SESSIONS, MINIMUM_SESSIONS, windows_of
+from trading.windows import EMBARGO_SESSIONS, MINIMUM_SESSIONS, sessions_between, windows_of
 
 
 def days(count: int) -> list[date]:
@@ -32,3 +32,9 @@ def test_a_long_history_replays_291_sessions_and_judges_on_a_year():
 def test_too_short_a_history_is_refused_with_what_is_needed():
     with pytest.raises(InputError, match="at least 120 sessions"):
         windows_of(days(MINIMUM_SESSIONS - 1))
+
+
+def test_embargo_counts_the_sessions_strictly_between():
+    sessions = [date(2012, 1, day) for day in (3, 4, 5, 6, 9, 10)]
+    assert sessions_between(sessions, date(2012, 1, 4), date(2012, 1, 10)) == 3
+    assert sessions_between(sessions, date(2012, 1, 10), date(2012, 1, 4)) == 0
