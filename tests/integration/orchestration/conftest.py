@@ -24,8 +24,15 @@ from trading.adapters.sources.files import Files
 from trading.errors import TradeloomError
 
 HEADER = "symbol,timestamp,open,high,low,close,volume"
-HOLIDAYS = {date(2023, 1, 2), date(2023, 1, 16), date(2023, 2, 20), date(2023, 4, 7), date(2023, 5, 29)}
-DAYS = [day for n in range(165) if (day := date(2023, 1, 2) + timedelta(days=n)).weekday() < 5 and day not in HOLIDAYS]
+HOLIDAYS = {
+    date(2023, 1, 2),
+    date(2023, 1, 16),
+    date(2023, 2, 20),
+    date(2023, 4, 7),
+    date(2023, 5, 29),
+    date(2023, 6, 19),
+}
+DAYS = [day for n in range(180) if (day := date(2023, 1, 2) + timedelta(days=n)).weekday() < 5 and day not in HOLIDAYS]
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,11 @@ class Bench:
         return MarketScope(
             source="files", prices_file=str(self.folder / "prices.csv"), news_file=str(self.folder / "news.csv")
         )
+
+    @property
+    def bars(self) -> int:
+        """How many bars the file of prices has: two symbols, each session of half a year."""
+        return 2 * len(DAYS)
 
     @property
     def dead_store(self) -> ObjectStore:

@@ -67,7 +67,7 @@ def test_the_object_store_gone_while_prices_come_in(bench: Any) -> None:
     assert f"expected the object store at http://127.0.0.1:{bench.dead_port} to answer" in line
     assert _raw(bench) == before
     bench.run(prices)
-    assert bench.count("raw.price_bars") == 228
+    assert bench.count("raw.price_bars") == bench.bars
 
 
 def test_postgres_cut_off_while_a_batch_is_published_is_tried_again(
@@ -86,7 +86,7 @@ def test_postgres_cut_off_while_a_batch_is_published_is_tried_again(
     monkeypatch.setattr(warehouse, "insert_rows", cut_off_once)
     result = bench.run(prices)
     assert len([event for event in result.all_events if event.is_step_up_for_retry]) == len(cut) == 1
-    assert (bench.count("raw.price_bars"), bench.count("raw.ingestion_batches")) == (228, 1)
+    assert (bench.count("raw.price_bars"), bench.count("raw.ingestion_batches")) == (bench.bars, 1)
 
 
 def test_postgres_gone_while_dbt_builds(bench: Any) -> None:
@@ -107,9 +107,9 @@ def test_postgres_cut_off_while_dbt_builds_leaves_no_half_model_and_a_rerun_comp
     assert "connection" in line
     with psycopg.connect(bench.url) as conn:
         assert conn.execute("select to_regclass('marts.market_data')").fetchone() == (None,)
-    assert bench.count("marts.indicators") == 228, "what does not rest on it is whole"
+    assert bench.count("marts.indicators") == bench.bars, "what does not rest on it is whole"
     bench.run(dbt_models, registry=Registry())
-    assert bench.count("marts.indicators") == bench.count("marts.market_data") == 228
+    assert bench.count("marts.indicators") == bench.count("marts.market_data") == bench.bars
 
 
 def _cut_off_who_waits(url: str, lock: psycopg.Connection) -> None:
@@ -174,8 +174,8 @@ def test_a_batch_of_bad_rows_fails_the_step_at_once(bench: Any) -> None:
     began = time.monotonic()
     line = bench.fails(prices, kind=QualityError)
     assert time.monotonic() - began < 10, "another try cannot mend it"
-    assert "found 100% (228 of 228: negative_volume 228); nothing was published" in line
-    assert (bench.count("raw.price_bars"), bench.count("raw.quarantined_rows")) == (0, 228)
+    assert f"found 100% ({bench.bars} of {bench.bars}: negative_volume {bench.bars}); nothing was published" in line
+    assert (bench.count("raw.price_bars"), bench.count("raw.quarantined_rows")) == (0, bench.bars)
 
 
 def test_a_short_history_and_an_unknown_symbol_are_refused_before_training(bench: Any) -> None:
