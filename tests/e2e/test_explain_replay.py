@@ -215,8 +215,10 @@ def test_changed_function_is_said_and_never_identical(desk, fill):
     (source,) = desk.rows("select pg_get_functiondef('features.sentiment_v1'::regproc)")[0]
     with tampered(desk, source.replace("coalesce(sum", "coalesce(-sum", 1), source):
         (found,) = desk.replayed("decision", fill[1], code=1)
+        (explained,) = desk.explained("fill", fill[0], code=1)
     assert found["levels"] == {"model": True, "features": False, "data": True}
     assert any("sentiment_v1" in difference for difference in found["differences"])
+    assert not explained["chain"]["definition"]["verified"]
 
 
 def test_replaced_payload_differs_at_the_data_level(desk, fill):
