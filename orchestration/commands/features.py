@@ -98,5 +98,6 @@ def _moment(text: str) -> datetime:
     except ValueError as error:
         raise InputError(f"expected a time such as 2012-06-01T20:15:00Z, found {text!r}") from error
     if moment.tzinfo is None:
-        raise NaiveTimeError(f"expected a time with its zone, found {text!r}; add one, such as {text}Z")
+        zoned = f"{text}T00:00:00Z" if len(text) == len("2012-06-01") else f"{text}Z"
+        raise NaiveTimeError(f"expected a time with its zone, found {text!r}; add one, such as {zoned}")
     return moment
