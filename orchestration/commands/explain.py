@@ -24,7 +24,7 @@ def explain() -> None:
     """Say why a fill happened, or what a decision came to and why. Ends with 1 if anything does not check out."""
 
 
-@explain.command("fill")
+@explain.command("fill", short_help="Why fills happened, link by link.")
 @IDS
 @ALL
 @AS_JSON
@@ -35,7 +35,7 @@ def explain_fill(ids: tuple[str, ...], all_of_them: bool, as_json: bool) -> None
     _explain("fills", explain_fills, asked_ids(ids, all_of_them), as_json)
 
 
-@explain.command("decision")
+@explain.command("decision", short_help="What decisions came to and why.")
 @IDS
 @ALL
 @AS_JSON

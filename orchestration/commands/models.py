@@ -29,7 +29,7 @@ def models() -> None:
     """Registered models: what there is, what stands, and why."""
 
 
-@models.command("list")
+@models.command("list", short_help="Versions, aliases and verdicts.")
 @AS_JSON
 def list_models(as_json: bool) -> None:
     """List every version with its aliases, and every verdict on a champion."""
@@ -48,7 +48,7 @@ def list_models(as_json: bool) -> None:
         click.echo(f"{one['model_name']} v{one['to_version']} {one['verdict']}: {one['reason']}")
 
 
-@models.command()
+@models.command(short_help="Make a version champion, if the gate says so.")
 @NAME
 @click.option("--version", required=True, help="The version that shall become champion.")
 @AS_JSON
@@ -79,7 +79,7 @@ def promote(name: str, version: str, as_json: bool) -> None:
         _tell({"name": name, "champion": align_alias(conn, registry, name, CHAMPION), "changed": True}, as_json)
 
 
-@models.command()
+@models.command(short_help="Go back to the champion before.")
 @NAME
 @click.option("--reason", required=True, help="Why; kept in the ledger.")
 @AS_JSON

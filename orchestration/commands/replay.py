@@ -16,7 +16,7 @@ def replay() -> None:
     """Make decisions again and compare them bit for bit. Ends with 1 if any differs."""
 
 
-@replay.command("decision")
+@replay.command("decision", short_help="Make decisions again and compare.")
 @IDS
 @ALL
 @AS_JSON
