@@ -44,12 +44,15 @@ class WarehouseConnections:
                     self._idle.put(conn)
 
     def problem(self) -> str | None:
-        """Return why the warehouse does not answer, None if it does."""
+        """Return why the warehouse cannot be asked, None if it can: it answers, and it is a warehouse of ours."""
         try:
             with self.connect() as conn:
-                conn.execute("select 1")
+                conn.execute("select raw.newest_watermark()")
         except EngineError as error:
             return str(error)
+        except psycopg.ProgrammingError as error:
+            reason = str(error).splitlines()[0]
+            return f"expected a migrated warehouse, found: {reason}; apply the migrations with `tradeloom up`"
         return None
 
     def _take(self) -> psycopg.Connection:

@@ -24,7 +24,7 @@ import psycopg
 import pytest
 
 from infra.errors import PlatformError
-from infra.local import ports
+from infra.local import platform, ports
 from infra.local.endpoints import KEYS, VARIABLES, Endpoints
 from infra.local.home import Home
 from infra.local.object_store import minio_client
@@ -222,6 +222,19 @@ def test_what_is_set_from_outside_is_used_and_not_started(database_url: str, tmp
     with running_platform({"postgres"}, environ) as endpoints:
         assert endpoints.postgres_url == database_url
         assert pids(Home(home)) == set()
+
+
+def test_what_is_set_from_outside_and_not_there_is_named_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(platform, "OUTSIDE_SECONDS", 0.3)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"postgresql://nobody:x@127.0.0.1:{taken.getsockname()[1]}/tradeloom"
+        environ = {**clean_environment(tmp_path / "home"), "TRADELOOM_POSTGRES_URL": url}
+        with pytest.raises(PlatformError) as caught, running_platform({"postgres"}, environ):
+            raise AssertionError("it cannot run")
+    assert str(caught.value).startswith("postgres was not ready within 0 s: ")
+    assert str(caught.value).endswith("; check TRADELOOM_POSTGRES_URL")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_home_that_the_engine_cannot_reach_still_works(tmp_path: Path):

@@ -27,6 +27,7 @@ from assets.warehouse import dbt_models
 from infra.local.postgres import sqlalchemy_url
 from orchestration.failures import clear_error, clear_errors
 from trading.adapters import warehouse
+from trading.adapters.ingest import ingest
 from trading.errors import BuildError, DiskFullError, EngineUnavailableError, InputError, QualityError
 from trading.evaluation.verdicts import VERDICT_TAG, Judged
 
@@ -125,7 +126,7 @@ def _cut_off_who_waits(url: str, lock: psycopg.Connection) -> None:
 def test_mlflow_gone_in_a_step(bench: Any, asset: Any) -> None:
     began = time.monotonic()
     line = bench.fails(asset, kind=EngineUnavailableError)
-    assert time.monotonic() - began < 15, "a person waits"
+    assert time.monotonic() - began < 60, "MLflow's own patience is minutes, and a person waits"
     assert line.startswith(f"expected MLflow at http://127.0.0.1:{bench.dead_port} to answer for the alias champion of")
     tables = ("trading.promotions", "trading.backtests", "features.news_scores", "features.definitions")
     assert [bench.count(table) for table in tables] == [0, 0, 0, 0]
@@ -168,12 +169,13 @@ def test_postgres_gone_under_dagsters_own_storage_is_one_line(
     assert line.startswith("expected PostgreSQL to answer Dagster, found: ")
 
 
-def test_a_batch_of_bad_rows_fails_the_step_at_once(bench: Any) -> None:
+def test_a_batch_of_bad_rows_fails_the_step_at_once(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+    monkeypatch.setattr("assets.ingestion.ingest", lambda *a, **k: (tries.append(k["run_id"]), ingest(*a, **k))[1])
     file = bench.folder / "prices.csv"
     file.write_text(file.read_text().replace(".05,", ".05,-"))
-    began = time.monotonic()
     line = bench.fails(prices, kind=QualityError)
-    assert time.monotonic() - began < 10, "another try cannot mend it"
+    assert len(tries) == 1, "another try cannot mend it"
     assert f"found 100% ({bench.bars} of {bench.bars}: negative_volume {bench.bars}); nothing was published" in line
     assert (bench.count("raw.price_bars"), bench.count("raw.quarantined_rows")) == (0, bench.bars)
 

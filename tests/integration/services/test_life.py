@@ -87,6 +87,9 @@ def test_without_its_engines_it_lives_and_with_them_it_becomes_ready(
             response = running.client.get("/readyz")
             assert response.status_code == 503
             assert f"later_{name}" in response.text, "the registry is there, the warehouse is not"
+            _create(stage.url, f"later_{name}", template="template1")
+            running.wait_for(lambda c: "expected a migrated warehouse" in c.get("/readyz").text)
+            _drop(stage.url, f"later_{name}")
             _create(stage.url, f"later_{name}")
             running.wait_for(lambda c: c.get("/readyz").status_code == 200)
             running.answer(path, question)
@@ -112,6 +115,11 @@ def test_a_missing_setting_ends_the_start_and_is_named(name: str, tmp_path: Path
     assert "expected the setting TRADELOOM_POSTGRES_URL, found none" in done.stdout + done.stderr
 
 
-def _create(url: str, database: str) -> None:
+def _create(url: str, database: str, template: str = "tradeloom_template") -> None:
     with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as conn:
-        conn.execute(f"create database {database} template tradeloom_template strategy file_copy")  # type: ignore[arg-type]
+        conn.execute(f"create database {database} template {template} strategy file_copy")  # type: ignore[arg-type]
+
+
+def _drop(url: str, database: str) -> None:
+    with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as conn:
+        conn.execute(f"drop database {database} with (force)")  # type: ignore[arg-type]

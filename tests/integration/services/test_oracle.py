@@ -9,6 +9,7 @@ import numpy as np
 import psycopg
 import pytest
 
+from trading.learners.model_card import ModelCard
 from trading.strategy import BuyAndHold, MacdCross, state_vector
 
 pytestmark = pytest.mark.engines
@@ -175,6 +176,28 @@ def test_a_promotion_and_a_rollback_are_served_without_a_restart(oracle: Any, st
         stage.registry.set_alias("trader-daily", "champion", first)
     oracle.wait_for(lambda c: c.post("/version").json()["model"]["version"] == first)
     assert oracle.answer("/predict", {"state": RISING})["confidence"] != 1.0
+
+
+def test_a_version_whose_weights_do_not_match_is_refused_and_never_takes_over(oracle: Any, stage: Any) -> None:
+    standing = stage.registry.alias("trader-daily", "champion")
+    model = BuyAndHold()
+    card = ModelCard(kind=model.kind, weights_sha256=model.sha256, seeds=[99])  # a version of its own
+    tampered = stage.registry.register("trader-daily", model, card)
+    stage.registry.set_tags("trader-daily", tampered, {"weights_sha256": "0" * 64})
+    response = oracle.post("/predict", {"state": RISING, "model_version": tampered})
+    assert response.status_code == 503
+    assert "0" * 64 in response.json()["error"]
+    try:
+        stage.registry.set_alias("trader-daily", "champion", tampered)
+        oracle.wait_for(lambda c: c.get("/version").json()["problem"] is not None)
+        served = oracle.client.get("/version").json()
+        assert served["model"]["version"] == standing
+        assert "0" * 64 in served["problem"]
+        assert oracle.answer("/predict", {"state": RISING})["confidence"] != 1.0
+        assert oracle.client.get("/readyz").status_code == 200, "what stood before still decides"
+    finally:
+        stage.registry.set_alias("trader-daily", "champion", standing)
+    oracle.wait_for(lambda c: c.get("/version").json()["problem"] is None)
 
 
 def test_the_trace_id_of_a_request_comes_back_and_metrics_count(oracle: Any) -> None:
