@@ -30,7 +30,9 @@ from trading.errors import InputError, NaiveTimeError
     help="What the file's prices are: as traded (raw, the default), split-adjusted, or for dividends too (all).",
 )
 @click.option("--calendar", default="XNYS", show_default=True, help="The exchange calendar of symbols not known yet.")
-@click.option("--history", "mode", flag_value="history", help="Rows were known at their own time: a backfill. The default.")
+@click.option(
+    "--history", "mode", flag_value="history", help="Rows were known at their own time: a backfill. The default."
+)
 @click.option("--live", "mode", flag_value="live", help="Rows are known from now on, or from --delivered-at.")
 @click.option("--delivered-at", help="When the drop was delivered, with a zone: 2024-06-03T21:05:00Z. Default: now.")
 @click.option("--partition", help="Only a month (2004-05) or months (2004-05..2004-08) of it.")
