@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from trading.adapters.event_chain import Event, append
 from trading.adapters.ledger import CURRENCY, Ledger
 from trading.adapters.ledger_rows import session_id_of
 from trading.costs import Costs
-from trading.errors import InputError, ModelError
+from trading.errors import InputError, ModelError, NaiveTimeError
 from trading.portfolio import Portfolio
 from trading.risk import RiskLimits
 
@@ -67,6 +67,10 @@ class SessionTerms:
         """Refuse terms that no session could follow."""
         if not self.symbols or len(set(self.symbols)) != len(self.symbols):
             raise InputError(f"expected one or more different symbols, found {list(self.symbols)}")
+        if self.first_timestamp.tzinfo is None or self.last_timestamp.tzinfo is None:
+            raise NaiveTimeError(
+                f"expected times with a zone, found {self.first_timestamp} and {self.last_timestamp}; add one"
+            )
         if self.first_timestamp > self.last_timestamp:
             raise InputError(f"expected first <= last, found {self.first_timestamp} > {self.last_timestamp}")
         if (self.alias is None) == (self.model_version is None):
@@ -161,8 +165,9 @@ def _identity(terms: SessionTerms, version: str) -> dict[str, Any]:
         "interval": terms.interval,
         "model_name": terms.model_name,
         "model_version": version,
-        "first_timestamp": terms.first_timestamp.isoformat(),
-        "last_timestamp": terms.last_timestamp.isoformat(),
+        # In UTC: the same moment written in another zone must not be another session.
+        "first_timestamp": terms.first_timestamp.astimezone(UTC).isoformat(),
+        "last_timestamp": terms.last_timestamp.astimezone(UTC).isoformat(),
         "starting_cash": str(terms.starting_cash_usd.normalize()),
         "costs": terms.costs.to_dict(),
         "risk": terms.limits.to_dict(),
