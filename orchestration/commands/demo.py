@@ -43,13 +43,12 @@ def demo(
     as_json: bool,
 ) -> None:
     """Run the main job: data, features, models, gate, two paper sessions, and the report."""
+    started = time.monotonic()
     from infra.local.dagster import write_instance
     from infra.local.home import Home
     from infra.local.platform import running_platform
     from orchestration.failures import clear_errors
     from orchestration.preflight import examined
-
-    started = time.monotonic()
 
     told_to = sys.stderr if as_json else sys.stdout  # as it is now: the run sends what libraries print elsewhere
 

@@ -88,6 +88,15 @@ class Desk:
 
     def command(self, *arguments: str, code: int = 0) -> str:
         """Run a `tradeloom` command as a user would; return what it printed."""
+        return self._run(arguments, code).stdout
+
+    def refused(self, *arguments: str) -> str:
+        """Run a command that must end with exit code 1 and one line; return the line."""
+        done = self._run(arguments, 1)
+        assert (done.stdout, done.stderr.count("\n")) == ("", 1), done.stderr
+        return done.stderr
+
+    def _run(self, arguments: Sequence[str], code: int) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-m", "orchestration.cli", *arguments],
             env=self.environment,
@@ -97,7 +106,7 @@ class Desk:
             check=False,
         )
         assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
-        return done.stdout
+        return done
 
     def up(self) -> None:
         """Start the engines and services that a session needs."""

@@ -244,5 +244,5 @@ def _replace_object(desk, key: str, payload: bytes) -> None:
 
 
 def test_unknown_id_is_one_clear_line(desk):
-    desk.command("explain", "fill", "o-nothing", code=1)
-    desk.command("replay", "decision", "d-nothing", code=1)
+    assert "o-nothing" in desk.refused("explain", "fill", "o-nothing")
+    assert "d-nothing" in desk.refused("replay", "decision", "d-nothing")
