@@ -31,7 +31,7 @@ class Registered:
     _scores: dict[tuple[int, str, str], Link] = field(default_factory=dict)
 
     def definition(self, name: str | None) -> Link:
-        """The definition that made the feature row: its name computed again from what it consists of."""
+        """The definition that made the feature row, with the one it reads: names computed again from their content."""
         if name is None:
             return Link({"definition": None})
         if name not in self._definitions:
@@ -100,7 +100,19 @@ class Registered:
             return Link({"definition": name}, ["the definition is not registered"])
         view, columns, parameters, again = found
         facts = {"definition": name, "view": view, "columns": columns, "parameters": parameters}
-        return Link(facts, [] if again == name else ["the definition was changed: its name is not that of its content"])
+        problems = [] if again == name else ["the definition was changed: its name is not that of its content"]
+        problems += self._changed_functions(name)
+        read_from = parameters.get("indicators")
+        return Link(facts, problems + (self.definition(read_from).problems if read_from else []))
+
+    def _changed_functions(self, name: str) -> list[str]:
+        """Say which function of a definition is no longer what its name means."""
+        try:
+            with self.conn.transaction():
+                self.conn.execute("select features.check_functions(%s)", (name,))
+        except psycopg.errors.IntegrityConstraintViolation as error:
+            return [str(error).splitlines()[0]]
+        return []
 
     def _read_snapshot(self, model: str, version: str, snapshot_id: str) -> Link:
         loaded = self.models.version(model, version).loaded

@@ -12,7 +12,7 @@ import pytest
 
 from serving.explanation.stored import read_decisions
 
-pytestmark = [pytest.mark.engines, pytest.mark.filterwarnings("ignore")]  # MLflow's own warnings are not ours
+pytestmark = pytest.mark.engines
 
 
 @contextmanager
