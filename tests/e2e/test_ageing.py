@@ -18,7 +18,7 @@ from serving.explanation.explain import explain_fills
 from serving.explanation.replay import replay
 from trading.sentiment.head import HeadConfig
 
-pytestmark = [pytest.mark.engines, pytest.mark.filterwarnings("ignore")]  # MLflow's own warnings are not ours
+pytestmark = pytest.mark.engines
 REVISED = {
     "symbol": "MSFT",
     "timestamp": "2012-02-08",
