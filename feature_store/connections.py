@@ -13,6 +13,16 @@ from trading.adapters.postgres import engine_errors
 Answer = TypeVar("Answer")
 
 
+class _Kept:
+    """A thread's connection, closed when the thread or its store is gone: nobody else could close it then."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self.connection = connection
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
 class Readers:
     """Read-only connections to one warehouse. Each question is a transaction of its own."""
 
@@ -26,21 +36,21 @@ class Readers:
         Raises:
             EngineUnavailableError: PostgreSQL does not answer.
         """
-        kept: psycopg.Connection | None = getattr(self._local, "connection", None)
-        if kept is not None and not kept.closed:
+        kept: _Kept | None = getattr(self._local, "kept", None)
+        if kept is not None and not kept.connection.closed:
             try:
-                return question(kept)
+                return question(kept.connection)
             except psycopg.OperationalError:
-                kept.close()
+                kept.connection.close()
         with engine_errors():
-            self._local.connection = self._open()
-            return question(self._local.connection)
+            self._local.kept = _Kept(self._open())
+            return question(self._local.kept.connection)
 
     def close(self) -> None:
         """Close this thread's connection."""
-        kept: psycopg.Connection | None = getattr(self._local, "connection", None)
+        kept: _Kept | None = getattr(self._local, "kept", None)
         if kept is not None:
-            kept.close()
+            kept.connection.close()
 
     def _open(self) -> psycopg.Connection:
         options = "-c timezone=UTC -c default_transaction_read_only=on -c jit=off"

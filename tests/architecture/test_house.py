@@ -45,5 +45,7 @@ def test_lock_file_is_plain_pins():
 
 def test_no_file_names_a_path_of_a_machine():
     machine_path = re.compile(rb"(?<![A-Za-z0-9_.~-])/(?:root|work)/[A-Za-z]")
-    named = [path.relative_to(ROOT) for path in tracked_files() if path.is_file() and machine_path.search(path.read_bytes())]
+    named = [
+        path.relative_to(ROOT) for path in tracked_files() if path.is_file() and machine_path.search(path.read_bytes())
+    ]
     assert named == []

@@ -28,7 +28,9 @@ def main() -> None:
     pairs = [(cpu_seconds(OURS), cpu_seconds(BARE)) for _ in range(RUNS)]
     ours, bare = (statistics.median(side) for side in zip(*pairs, strict=True))
     ratio = statistics.median(one / other for one, other in pairs)
-    sys.stdout.write(f"definitions {ours:.2f} s CPU, dagster alone {bare:.2f} s, ratio {ratio:.2f} (medians of {RUNS})\n")
+    sys.stdout.write(
+        f"definitions {ours:.2f} s CPU, dagster alone {bare:.2f} s, ratio {ratio:.2f} (medians of {RUNS})\n"
+    )
 
 
 if __name__ == "__main__":

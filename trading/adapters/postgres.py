@@ -7,7 +7,7 @@ SQL itself lives with the table it speaks of.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -26,7 +26,7 @@ def connection(url: str, *, application: str = "tradeloom") -> Iterator[psycopg.
     """
     with engine_errors():
         opened = psycopg.connect(url, application_name=application, options="-c timezone=UTC", connect_timeout=10)
-        with opened as conn:
+        with closing(opened), opened as conn:  # psycopg itself leaves it open when the commit is refused
             yield conn
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from trading.adapters.postgres import connection
+
 pytestmark = pytest.mark.engines
 BUY = 1
 
@@ -25,7 +27,7 @@ def refused(world, *statements: str) -> str:
 
 
 def _commit(url, statements) -> None:
-    with psycopg.connect(url) as conn:
+    with connection(url) as conn:
         for statement in statements:
             conn.execute(statement)
 

@@ -49,8 +49,8 @@ def test_ending_a_recorded_process_never_touches_its_successor(tmp_path: Path):
     assert not child.alive()
 
 
-def test_one_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path):
-    child = spawn(["/bin/sh", "-c", "echo no such file >&2; exit 3"], environment={}, log=tmp_path / "log")
+def test_one_that_ends_soon_leaves_its_last_words(tmp_path: Path):
+    child = spawn(["/bin/sh", "-c", "sleep 0.3; echo no such file >&2; exit 3"], environment={}, log=tmp_path / "log")
     assert wait_until_gone(child, 5)
     assert (tmp_path / "log").read_text() == "no such file\n"
 

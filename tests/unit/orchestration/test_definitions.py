@@ -10,7 +10,16 @@ import pytest
 from orchestration.definitions import defs
 from orchestration.jobs import every_session
 
-HEAVY = ("torch", "mlflow", "great_expectations", "langchain", "sklearn", "stable_baselines3", "matplotlib", "wordllama")
+HEAVY = (
+    "torch",
+    "mlflow",
+    "great_expectations",
+    "langchain",
+    "sklearn",
+    "stable_baselines3",
+    "matplotlib",
+    "wordllama",
+)
 FLOW = ["ingestion", "warehouse", "features", "training", "evaluation", "promotion", "trading", "reports"]
 
 
