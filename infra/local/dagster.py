@@ -17,6 +17,8 @@ WORKSPACE = CHECKOUT / "workspace.yaml"
 INSTANCE = f"""\
 telemetry:
   enabled: false
+nux:
+  enabled: false
 storage:
   postgres:
     postgres_url:

@@ -139,9 +139,15 @@ language plpgsql stable as $$
 declare
     changed_items bigint[];
 begin
-    select array_agg(n.item_id) into changed_items
-    from raw.news_items as n where n.watermark > done and n.watermark <= target;
     if to_regclass('features.news_scores') is not null then
+        -- A new version of an item matters only where an earlier one was scored: it may hide it. What nobody scored yet
+        -- counts for nothing, and comes again with its score.
+        select array_agg(n.item_id) into changed_items
+        from raw.news_items as n
+        where n.watermark > done and n.watermark <= target
+            and exists (
+                select from raw.news_items as e join features.news_scores as z on z.item_id = e.item_id
+                where e.source = n.source and e.news_id = n.news_id);
         select changed_items || array_agg(z.item_id) into changed_items
         from features.news_scores as z where z.watermark > done and z.watermark <= target;
     end if;
