@@ -9,6 +9,7 @@ from assets.paper import DECISIONS, FILLS, SESSIONS, SNAPSHOTS, PaperDesk
 from assets.promotion import PROMOTIONS
 from assets.reporting.content import ReportContent, read_content
 from assets.reporting.page import Explanation, render, write_page
+from assets.reporting.plot import equity_chart
 from assets.scope import MarketScope
 from assets.sentiment import HEAD
 from assets.training import SLOT
@@ -44,6 +45,7 @@ def main_job_report(
         metadata={
             "report": dg.MetadataValue.path(str(path)),
             "sessions": _sessions_table(content),
+            "equity": dg.MetadataValue.md(equity_chart(content.curves, content.baseline)),
             "last_fill": dg.MetadataValue.md(explanation.text if explanation else "no fill"),
         }
     )

@@ -1,7 +1,7 @@
 """The identity of a row: one canonical byte string per row, hashed with sha256.
 
 The same rule lives twice, here and in SQL (`raw.canon`, migration 0001), because a row is hashed where it is written
-(PostgreSQL) and checked where it is explained (Python); `tests/integration/test_identity.py` holds the two together.
+(PostgreSQL) and checked where it is explained (Python); `tests/parity/test_identity.py` holds the two together.
 
 Why not `row::text` or JSON: both follow the session's time zone or a library's float printing, and 1.5 and 1.50 would
 be two identities. Here a value is a tag byte and fixed bytes: floats as IEEE-754 big endian, decimals as text at the
