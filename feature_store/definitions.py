@@ -44,7 +44,7 @@ def active(url: str, view: str) -> str:
     with connection(url) as conn:
         row = conn.execute("select features.active(%s)", (view,)).fetchone()
     if row is None or row[0] is None:
-        raise InputError(f"expected {view} to have been built, found no active definition; run `tradeloom demo`, or materialize the dbt models")
+        raise InputError(f"expected {view} to have been built, found no active definition; run `tradeloom demo`")
     return str(row[0])
 
 

@@ -18,6 +18,7 @@ STATES = sorted((Path(__file__).resolve().parents[1] / "fixtures" / "states").gl
 def earlier(request: pytest.FixtureRequest) -> Iterator[Desk]:
     """A desk whose state folder was restored from an earlier landing's backup."""
     parent = Path(tempfile.mkdtemp(prefix="tl-state-")).resolve()
+    parent.chmod(0o711)  # PostgreSQL's user passes through; else its data would lie outside and stay there
     desk = Desk(parent / "home", parent)
     backup = parent / "backup.tar"
     with lzma.open(request.param) as packed, backup.open("wb") as plain:
