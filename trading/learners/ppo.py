@@ -98,8 +98,11 @@ def train_ppo(
     series = [one for one in series if len(one) > 1]
     if not series:
         raise InputError("expected at least one symbol with 2 bars to train on, found none; ingest a longer history")
+    from stable_baselines3.common.logger import Logger
+
     with _one_torch_thread():
         learner = _learner(series, chosen, costs or Costs())
+        learner.set_logger(Logger(folder=None, output_formats=[]))  # its own would leave a folder in /tmp per training
         learner.learn(total_timesteps=chosen.timesteps, callback=_callback(progress, chosen.timesteps))
         from trading.learners.torch_policy import exported
 
