@@ -18,6 +18,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from infra.errors import EngineStartError
 from infra.local import mlflow, ports
 from infra.local.home import Home
 from infra.local.http import http_problem
@@ -72,12 +73,23 @@ def _create(url: str, name: str, template: str) -> None:
 @pytest.fixture(scope="session")
 def object_store_settings(engine_home: Home) -> Iterator[ObjectStoreSettings]:
     """An S3 server of this test session, its bucket made."""
-    store = ObjectStore(engine_home, ports.choose(engine_home, "s3", spread=True))
-    process = store.start(f"test/{engine_home.digest}/s3")
+    store, process = _object_store(engine_home)
     try:
         yield store.settings
     finally:
-        store.stop(process)
+        end(process, patience=0.5)
+
+
+def _object_store(home: Home) -> tuple[ObjectStore, Identity]:
+    """Start it; somebody may take one of its eight ports between our look and its start, so try other ones then."""
+    for attempts_left in (2, 1, 0):
+        store = ObjectStore(home, ports.choose(home, "s3", spread=True))
+        try:
+            return store, store.start(f"test/{home.digest}/s3")
+        except EngineStartError:
+            if not attempts_left:
+                raise
+    raise AssertionError("the loop returns or raises")
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from pathlib import Path
 from infra.errors import EngineStartError
 from infra.local import ports
 from infra.local.home import Home, write_private
-from infra.local.processes import MARK, Identity, end, last_line, reap, spawn
+from infra.local.processes import MARK, Identity, end, fatal_line, reap, spawn
 
 STARTUP_SECONDS = 180.0
 BUCKET = "tradeloom"
@@ -95,7 +95,7 @@ class ObjectStore:
             reap(process)
             if not process.alive():
                 raise EngineStartError(
-                    f"the object store ended before it was ready: {last_line(self.log)}; see {self.log}"
+                    f"the object store ended before it was ready: {fatal_line(self.log)}; see {self.log}"
                 )
             problem = write_problem(self.settings)
             if problem is None:

@@ -16,7 +16,10 @@ from infra.local.home import Home, write_private
 PREFERRED = {"s3": 8333, "mlflow": 5000, "dagster": 3000, "oracle": 3001, "analyst": 3002}
 WIDTH = {"s3": 4}  # SeaweedFS: S3, master, volume and filer side by side
 GRPC_OFFSET = 10_000  # SeaweedFS opens each port + 10000 too
-HIGHEST = 55_000
+# Below Linux's ephemeral ports (32768 on), gRPC's included: there any outgoing connection may hold a port for a moment.
+HIGHEST = {"s3": 22_000}
+HIGHEST_OF_OTHERS = 32_000
+SPREAD = 12_000
 
 # What this process has promised to its own services: until the server has bound a port, another start may look too.
 _promised: dict[tuple[str, str], list[int]] = {}  # open descriptors, each with its lock
@@ -47,15 +50,16 @@ def choose(home: Home, name: str, *, spread: bool = False) -> int:
     release(home, name)
     with home.locked("ports"):
         remembered = _remembered(home)
-        first = PREFERRED[name] + (10_000 + int(home.digest, 16) % 20_000 if spread else 0)
+        first = PREFERRED[name] + (1_000 + int(home.digest, 16) % SPREAD if spread else 0)
+        highest = HIGHEST.get(name, HIGHEST_OF_OTHERS)
         taken = {port for other, base in remembered.items() if other != name for port in _block(other, base)}
-        candidates: list[int] = [remembered.get(name, first), *range(first, HIGHEST, WIDTH.get(name, 1))]
+        candidates: list[int] = [remembered.get(name, first), *range(first, highest, WIDTH.get(name, 1))]
         for base in candidates:
             block = _block(name, base)
             if not taken & set(block) and _promise(home, name, block):
                 write_private(home.path / "ports.json", json.dumps({**remembered, name: base}))
                 return base
-    raise EngineStartError(f"expected a free port for {name} from {first} to {HIGHEST}, found none; end who holds them")
+    raise EngineStartError(f"expected a free port for {name} from {first} to {highest}, found none; end who holds them")
 
 
 def release(home: Home, name: str) -> None:

@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -218,3 +219,11 @@ def last_line(log: Path) -> str:
         return "nothing in its log"
     lines = [line.strip() for line in log.read_text(errors="replace")[-8000:].splitlines() if line.strip()]
     return lines[-1][-300:] if lines else "nothing in its log"
+
+
+def fatal_line(log: Path) -> str:
+    """Return the last line of a Go program's log that says why it gave up; what follows it are only stack traces."""
+    if not log.exists():
+        return "nothing in its log"
+    fatal = [line for line in log.read_text(errors="replace").splitlines() if re.match(r"F\d{4} |panic: ", line)]
+    return fatal[-1].strip()[:300] if fatal else last_line(log)

@@ -156,7 +156,7 @@ def test_a_retired_definition_makes_no_rows_until_it_is_registered_again(warehou
     w.publish("sample", bars(w, DAYS[2:5]))
     w.advance()
     assert w.one("select count(*) from features.daily") == 2
-    with pytest.raises(InputError, match="run the dbt build"):
+    with pytest.raises(InputError, match="run `tradeloom demo`"):
         w.active("features.daily")
     assert definitions.register(w.url, daily.view, daily.sql, daily.parameters) == daily.definition
     w.advance()

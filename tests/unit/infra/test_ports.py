@@ -12,7 +12,7 @@ from infra.local.home import Home
 
 @pytest.fixture
 def homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Home, Home]]:
-    monkeypatch.setattr(ports, "PREFERRED", {"s3": 41333, "mlflow": 41500, "dagster": 41600})
+    monkeypatch.setattr(ports, "PREFERRED", {"s3": 21333, "mlflow": 21500, "dagster": 21600})
     made = Home(tmp_path / "one"), Home(tmp_path / "two")
     for home in made:
         home.create()
@@ -31,43 +31,43 @@ def listening(port: int) -> socket.socket:
 
 
 def test_the_preferred_port_is_taken_if_free(homes: tuple[Home, Home]):
-    assert ports.choose(homes[0], "mlflow") == 41500
+    assert ports.choose(homes[0], "mlflow") == 21500
 
 
 def test_a_port_in_use_is_chosen_around(homes: tuple[Home, Home]):
-    with listening(41500):
-        assert ports.choose(homes[0], "mlflow") == 41501
+    with listening(21500):
+        assert ports.choose(homes[0], "mlflow") == 21501
 
 
 def test_the_object_store_needs_its_whole_block_free(homes: tuple[Home, Home]):
-    with listening(41335), listening(51337):
+    with listening(21335), listening(31337):
         assert ports.choose(homes[0], "s3") == 41341
 
 
 def test_the_choice_is_remembered_while_it_is_free(homes: tuple[Home, Home]):
-    with listening(41500):
+    with listening(21500):
         ports.choose(homes[0], "mlflow")
-    assert ports.choose(homes[0], "mlflow") == 41501
-    with listening(41501):
-        assert ports.choose(homes[0], "mlflow") == 41500
+    assert ports.choose(homes[0], "mlflow") == 21501
+    with listening(21501):
+        assert ports.choose(homes[0], "mlflow") == 21500
 
 
 def test_a_port_whose_socket_another_user_left_is_chosen_around(
     homes: tuple[Home, Home], monkeypatch: pytest.MonkeyPatch
 ):
-    left = Path("/tmp/seaweedfs-test-grpc-51334.sock")
+    left = Path("/tmp/seaweedfs-test-grpc-31334.sock")
     left.touch()
     try:
-        assert ports.choose(homes[0], "s3") == 41333
+        assert ports.choose(homes[0], "s3") == 21333
         monkeypatch.setattr(ports.os, "geteuid", lambda: left.stat().st_uid + 1)
-        assert ports._foreign_sockets(51334)
+        assert ports._foreign_sockets(31334)
         monkeypatch.undo()
-        assert ports.own_sockets(51334) == [left]
+        assert ports.own_sockets(31334) == [left]
     finally:
         left.unlink()
 
 
 def test_two_state_folders_that_look_at_once_get_different_ports(homes: tuple[Home, Home]):
-    assert [ports.choose(home, "dagster") for home in homes] == [41600, 41601]
+    assert [ports.choose(home, "dagster") for home in homes] == [21600, 41601]
     ports.release(homes[0], "dagster")
-    assert ports.choose(homes[0], "dagster") == 41600
+    assert ports.choose(homes[0], "dagster") == 21600
