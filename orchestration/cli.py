@@ -43,6 +43,15 @@ COMMANDS: Mapping[str, Door] = {
     "models": Door(
         "orchestration.commands.models", "models", "Versions, aliases and gate verdicts; promote, roll back."
     ),
+    "universe": Door(
+        "orchestration.commands.universe", "universe", "Which symbols belonged to a universe, as known then."
+    ),
+    "reconcile": Door("orchestration.commands.reconcile", "reconcile", "Expected bars against those that are there."),
+    "leaks": Door("orchestration.commands.leaks", "leaks", "Recompute features without the future; find what changes."),
+    "blast-radius": Door(
+        "orchestration.commands.blast_radius", "blast_radius", "Everything that consumed what was corrected."
+    ),
+    "recall": Door("orchestration.commands.recall", "recall", "Put published rows into quarantine, after use."),
     "backup": Door("orchestration.commands.backup", "backup", "Write the state folder into one file."),
     "restore": Door("orchestration.commands.backup", "restore", "Make a state folder from a backup."),
 }
