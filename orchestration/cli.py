@@ -6,27 +6,15 @@ Each command lives in a module of `orchestration.commands` and is imported when 
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import click
 
 from infra.errors import PlatformError
+from orchestration.doors import Door, Doors
 from trading.errors import TradeloomError
 from trading.learners.environment import pin_numeric_environment
-
-
-@dataclass(frozen=True)
-class Door:
-    """Where a command lives and what it is for, so that the list of commands imports none of them."""
-
-    module: str
-    attribute: str
-    summary: str
-
 
 COMMANDS: Mapping[str, Door] = {
     "demo": Door("orchestration.commands.demo", "demo", "The main job, end to end, on the sample or on your files."),
@@ -57,26 +45,12 @@ COMMANDS: Mapping[str, Door] = {
 }
 
 
-class LazyCommands(click.Group):
-    """A group that imports a command when it is called, and lists only those whose module is there."""
+class LazyCommands(Doors):
+    """The commands at top level."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the table."""
-        return [name for name, door in COMMANDS.items() if importlib.util.find_spec(door.module)]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command; None if there is none of that name."""
-        door = COMMANDS.get(cmd_name)
-        if door is None or importlib.util.find_spec(door.module) is None:
-            return None
-        command = getattr(importlib.import_module(door.module), door.attribute)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list without importing any command."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name].summary) for name in self.list_commands(ctx)])
+    def doors(self) -> Mapping[str, Door]:
+        """Return the table above."""
+        return COMMANDS
 
 
 @click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,31 +1,72 @@
-"""`tradeloom features`: feature rows as they were known at a time."""
+"""`tradeloom features`: feature rows as they were known at a time; and the door to the commands about features."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestration.doors import Door, Doors
 from trading.errors import InputError, NaiveTimeError
 
 if TYPE_CHECKING:
     from feature_store.rows import FeatureRow
 
 
-@click.command()
-@click.option("--symbols", required=True, help="Comma-separated, such as AAPL,MSFT.")
+REGISTRY = "orchestration.commands.feature_registry"
+SUBCOMMANDS = {
+    "list": Door(REGISTRY, "list_features", "Features, views and services: what there is, and how fresh it is."),
+    "show": Door(REGISTRY, "show", "One feature, view, service or definition: SQL, parameters, who refers to it."),
+    "diff": Door(REGISTRY, "diff", "What differs between two definitions."),
+    "retire": Door(REGISTRY, "retire", "Stop keeping up a definition that nothing refers to."),
+    "bars": Door("orchestration.commands.bars", "bars", "Bars as known at a time, adjusted."),
+    "compact": Door("orchestration.commands.compact", "compact", "Drop superseded versions that nothing refers to."),
+}
+
+
+@click.group(cls=Doors, doors=SUBCOMMANDS, invoke_without_command=True, subcommand_metavar="[COMMAND [ARGS]...]")
+@click.option("--symbols", help="Comma-separated, such as AAPL,MSFT.  [required without a command]")
 @click.option("--as-of", "as_of", help="A time with its zone, such as 2012-06-01T20:15:00Z. Default: now.")
 @click.option("--watermark", type=int, help="Only what was published up to this number. Default: everything.")
 @click.option("--source", help="Whose prices. Default: the source of best precedence that has the symbol.")
 @click.option("--history", is_flag=True, help="Every bar known then, not only each symbol's newest.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.pass_context
 def features(
+    ctx: click.Context,
+    symbols: str | None,
+    as_of: str | None,
+    watermark: int | None,
+    source: str | None,
+    history: bool,
+    as_json: bool,
+) -> None:
+    """Show the features of SYMBOLS as they were known at a time; the commands below show what features there are."""
+    if ctx.invoked_subcommand is not None:
+        _refuse_options_before(ctx.invoked_subcommand, ctx.params)
+    elif symbols is None:
+        raise click.MissingParameter(ctx=ctx, param_type="option", param_hint="'--symbols'")
+    else:
+        _rows(symbols, as_of, watermark, source, history, as_json)
+
+
+def _refuse_options_before(command: str, given: Mapping[str, Any]) -> None:
+    named = [
+        f"--{name.removeprefix('as_') if name == 'as_json' else name.replace('_', '-')}"
+        for name in given
+        if given[name]
+    ]
+    if named:
+        raise click.UsageError(f"expected the options of `features {command}` after its name, found {', '.join(named)}")
+
+
+def _rows(
     symbols: str, as_of: str | None, watermark: int | None, source: str | None, history: bool, as_json: bool
 ) -> None:
-    """Show the features of SYMBOLS as they were known at a time."""
     from feature_store import FeatureStore
     from infra.local.endpoints import Endpoints
 
