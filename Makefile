@@ -14,6 +14,7 @@ help:
 	@echo "make up        start the engines, the UIs and the services; Ctrl-C stops them"
 	@echo "make test      the tests            make test-all   the long ones too"
 	@echo "make check     ruff, mypy, import-linter, sqlfluff"
+	@echo "make bench     measure beside the peers, write docs/benchmarks.md (CASES=asof,online: some)"
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Tradeloom needs Python 3.11 or later; `%s` is %s. Run: make PYTHON=/path/to/python3.11" % (sys.executable, sys.version.split()[0])) if sys.version_info < (3, 11) else None'
@@ -47,6 +48,18 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint --processes 1 dbt infra
+
+# Peers live apart: what they need is not what we need (Feast wants an older pandas than the other peers).
+.venv-bench/.installed: requirements-bench.lock requirements-bench-feast.lock
+	@echo "Installing the peers into .venv-bench (about 670 MB) ..."
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-bench.lock
+	@test -x .venv-bench/feast/bin/python || $(PYTHON) -m venv .venv-bench/feast
+	@.venv-bench/feast/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-bench-feast.lock
+	@touch .venv-bench/.installed
+
+bench: $(STAMP) .venv-bench/.installed
+	@$(BIN)/python tests/benchmarks/run.py $(CASES)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
