@@ -4,11 +4,13 @@
     ├── InputError                a file, a row or an argument of the user's is wrong
     │   ├── MissingColumnError
     │   ├── UnreadablePayloadError   truncated, empty, or not of the type its name says
+    │   │   └── NoRowsError             a header and nothing below it
     │   └── NaiveTimeError
     ├── QualityError              a batch had too many bad rows; nothing of it was published
     ├── EngineError               an engine or a service is gone, full, or refuses us
     │   ├── EngineUnavailableError
     │   └── DiskFullError
+    ├── ContractError             a table's contract is wrong, or what was made from it is another's
     ├── BuildError                dbt could not build, or one of its tests failed
     ├── IdentityError             a hash does not match what was recorded
     │   ├── ModelHashError
@@ -39,12 +41,20 @@ class UnreadablePayloadError(InputError):
     """A payload is empty, truncated, or not what its name says."""
 
 
+class NoRowsError(UnreadablePayloadError):
+    """A payload has a header and nothing below it: a live drop may be so, a history may not."""
+
+
 class NaiveTimeError(InputError):
     """A date-time without a zone: which moment is meant cannot be known."""
 
 
 class QualityError(TradeloomError):
     """A batch had more bad rows than allowed; nothing of it was published."""
+
+
+class ContractError(TradeloomError):
+    """A table's contract cannot be read, or a file made from it is not what it gives."""
 
 
 class EngineError(TradeloomError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from trading.contracts.load import contracts
 from trading.errors import QualityError
 from trading.ingestion.candidates import Candidate, Defect
 from trading.ingestion.reader import Kind, Mode
@@ -98,16 +99,11 @@ def staging_frame(kind: Kind, candidates: list[Candidate], facts: Facts) -> Any:
     frame = pd.DataFrame([candidate.values for candidate in candidates])
     frame["received_at"] = facts.received_at
     frame["first_live_at"] = facts.first_live_at if facts.mode == "history" else None
-    numbers: tuple[str, ...] = ()
-    moments: tuple[str, ...] = ("received_at", "first_live_at", "nominal_at")
     if kind == "prices":
-        numbers, moments = ("open", "high", "low", "close", "volume"), (*moments, "timestamp", "ends_at")
         frame["series_adjustment"] = frame["symbol"].map(dict(facts.series_adjustments)).astype(object)
-    elif kind == "actions":
-        numbers = ("ratio",)
-    else:
-        moments = (*moments, "published_at", "starts_at")
+    if kind == "news":
         frame["symbol_count"] = frame["symbols"].map(len)
+    numbers, moments = _typed(kind, frame)
     for name in numbers:
         frame[name] = frame[name].astype("float64")
     for name in moments:
@@ -117,6 +113,17 @@ def staging_frame(kind: Kind, candidates: list[Candidate], facts: Facts) -> Any:
         # A bar that is not over yet breaks one rule, not two: sessions to come are not recorded.
         frame.loc[frame["ends_at"] > frame["received_at"], "is_in_session"] = True
     return frame
+
+
+def _typed(kind: Kind, frame: Any) -> tuple[list[str], list[str]]:
+    """Return the frame's columns that hold numbers, and those that hold moments, by the types of the contract."""
+    contract = contracts()[kind]
+    types = {column.name: column.type for column in contract.columns} | {
+        fact.name: fact.type for fact in contract.facts
+    }
+    held = [(name, kept) for name, kept in types.items() if name in frame]
+    numbers = [name for name, kept in held if kept.startswith("numeric")]
+    return numbers, [name for name, kept in held if kept == "timestamptz"]
 
 
 def _columns(arguments: Mapping[str, Any]) -> str:
