@@ -39,9 +39,7 @@ from trading.errors import InputError, NaiveTimeError
 @click.option(
     "--max-bad-share",
     type=click.FloatRange(0, 1),
-    default=0.2,
-    show_default=True,
-    help="Publish nothing if more of the rows than this break a rule.",
+    help="Publish nothing if more of the rows than this break a rule. Default: 0.2; of a live drop from 10 bad rows on.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 def ingest(
@@ -54,7 +52,7 @@ def ingest(
     mode: Any,
     delivered_at: str | None,
     partition: str | None,
-    max_bad_share: float,
+    max_bad_share: float | None,
     as_json: bool,
 ) -> None:
     """Take in one batch of prices, corporate actions or news: store the payload, check the rows, publish the good ones.

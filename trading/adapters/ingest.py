@@ -17,10 +17,11 @@ from trading.adapters import warehouse
 from trading.adapters.batch_report import Judged, recorded_values, report_of_judged, report_of_recorded
 from trading.adapters.completeness import publish_session_quality
 from trading.adapters.instruments import calendars_of, publish_drafts
+from trading.adapters.later_drops import confirm_later_drops
 from trading.adapters.object_store import payload_key
 from trading.adapters.placing import fill_sessions, place_bars, to_rows
 from trading.adapters.warehouse import Batch
-from trading.errors import InputError, NaiveTimeError, QualityError
+from trading.errors import InputError, NaiveTimeError, NoRowsError, QualityError
 from trading.ingestion.candidates import Parsed, parse
 from trading.ingestion.folding import folded
 from trading.ingestion.ports import Delivery, PayloadStore, Source
@@ -32,6 +33,8 @@ from trading.quality.gate import Facts, judge
 from trading.telemetry import current_trace_id
 
 MAX_BAD_SHARE = 0.2
+# A live drop is small and comes once: one bad row of four must not keep three good ones out (docs/decisions/0073).
+FEW_BAD_ROWS = 10
 
 
 def ingest(
@@ -45,7 +48,7 @@ def ingest(
     delivered_at: datetime | None = None,
     partition: str | None = None,
     run_id: str | None = None,
-    max_bad_share: float = MAX_BAD_SHARE,
+    max_bad_share: float | None = None,
 ) -> BatchReport:
     """Ingest what `source` delivers of `kind` and derive what follows from it; return the batch's report.
 
@@ -59,7 +62,8 @@ def ingest(
         delivered_at: See `now`; part of the batch's identity.
         partition: A month `2004-05`, months `2004-05..2004-08`, or None for everything.
         run_id: The Dagster run, for the record.
-        max_bad_share: Above this share of quarantined rows (0..1) nothing of the batch is published.
+        max_bad_share: Above this share of quarantined rows (0..1) nothing of the batch is published. Where None: a
+            fifth, and of a live batch only from the tenth bad row on.
 
     Raises:
         InputError: the file or an argument is wrong as a whole; nothing was written.
@@ -84,6 +88,8 @@ def ingest(
     report = _already_ingested(database_url, batch)
     if report is None:
         report = _publish(database_url, object_store, batch, delivery, max_bad_share)
+    if batch.mode == "live":
+        confirm_later_drops(database_url, object_store, batch)
     # Also after "already ingested": a run that died between publishing and deriving is completed by the next one.
     warehouse.advance_features(database_url)
     return report
@@ -105,13 +111,15 @@ def _already_ingested(url: str, batch: Batch) -> BatchReport | None:
     return report_of_recorded(batch, found) if found else None
 
 
-def _publish(url: str, store: PayloadStore, batch: Batch, delivery: Delivery, max_bad_share: float) -> BatchReport:
-    parsed = parse(delivery.payload, delivery.reader)
+def _publish(
+    url: str, store: PayloadStore, batch: Batch, delivery: Delivery, max_bad_share: float | None
+) -> BatchReport:
+    parsed = _parsed(batch, delivery)
     store.put(delivery.payload)
     while True:
         judged = _judge(url, batch, parsed)
-        if judged.bad_share > max_bad_share:
-            raise _refuse(url, batch, judged, max_bad_share)
+        if (allowed := _allowed_share(batch, judged, max_bad_share)) < judged.bad_share:
+            raise _refuse(url, batch, judged, allowed)
         with warehouse.publishing(url) as conn:
             watermark = warehouse.take_watermark(conn, f"ingest {batch.kind} of {batch.source}")
             if (found := warehouse.earlier_batch(conn, batch, "published")) is not None:
@@ -121,7 +129,22 @@ def _publish(url: str, store: PayloadStore, batch: Batch, delivery: Delivery, ma
                 return _write(conn, batch, judged, watermark)
             conn.rollback()
         # Another publisher changed what the rules rest on while we judged: read and judge again.
-        parsed = parse(delivery.payload, delivery.reader)
+        parsed = _parsed(batch, delivery)
+
+
+def _parsed(batch: Batch, delivery: Delivery) -> Parsed:
+    try:
+        return parse(delivery.payload, delivery.reader)
+    except NoRowsError:
+        if batch.mode == "live":
+            return Parsed()
+        raise
+
+
+def _allowed_share(batch: Batch, judged: Judged, asked: float | None) -> float:
+    if asked is not None:
+        return asked
+    return 1.0 if batch.mode == "live" and judged.rows_quarantined < FEW_BAD_ROWS else MAX_BAD_SHARE
 
 
 def _judge(url: str, batch: Batch, parsed: Parsed) -> Judged:

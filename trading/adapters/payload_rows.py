@@ -14,12 +14,12 @@ import psycopg
 
 from trading.adapters import warehouse
 from trading.adapters.placing import place_bars, to_rows
-from trading.errors import InputError
+from trading.errors import InputError, NoRowsError
 from trading.ingestion.candidates import Candidate, parse
 from trading.ingestion.folding import folded
 from trading.ingestion.ports import PayloadStore
 from trading.ingestion.reader import Kind, Mode, Reader
-from trading.ingestion.rows import VersionedRow
+from trading.ingestion.rows import RawRow, VersionedRow
 from trading.ingestion.versions import new_versions
 
 
@@ -49,13 +49,21 @@ def rows_of_payload(conn: psycopg.Connection, store: PayloadStore, batch_id: int
     payload = store.get(batch.payload_key, batch.payload_sha256)
     if batch.status != "published":
         return []
-    candidates = parse(payload, Reader.from_dict(batch.reader["request"])).candidates
+    rows = good_rows(conn, batch_id, batch, payload)
+    known = warehouse.known_versions(conn, batch.kind, batch.source, [row.key for row in rows], batch.watermark)
+    return new_versions(rows, known, batch.mode, batch.received_at)
+
+
+def good_rows(conn: psycopg.Connection, batch_id: int, batch: RecordedBatch, payload: bytes) -> list[RawRow]:
+    """Return the rows of a recorded batch that passed its gate, new to the warehouse then or not."""
+    try:
+        candidates = parse(payload, Reader.from_dict(batch.reader["request"])).candidates
+    except NoRowsError:  # a live drop of nothing
+        return []
     if batch.kind == "prices":
         place_bars(conn, batch.source, candidates, batch.reader["context"]["calendars"])
     good = _without_quarantined(conn, batch_id, folded(batch.kind, candidates)[0])
-    rows = to_rows(batch.kind, batch.source, good)
-    known = warehouse.known_versions(conn, batch.kind, batch.source, [row.key for row in rows], batch.watermark)
-    return new_versions(rows, known, batch.mode, batch.received_at)
+    return to_rows(batch.kind, batch.source, good)
 
 
 def recorded_batch(conn: psycopg.Connection, batch_id: int) -> RecordedBatch:

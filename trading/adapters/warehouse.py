@@ -69,12 +69,20 @@ def source_lag(conn: psycopg.Connection, source: str) -> timedelta:
 
 
 def earlier_batch(conn: psycopg.Connection, batch: Batch, status: str) -> dict[str, Any] | None:
-    """Return the recorded batch of the same identity and this status, or None."""
+    """Return the recorded batch of the same identity and this status, or None.
+
+    A live delivery that names no time says what holds now: once a later one has changed its sessions, it is a new one.
+    """
     cursor = conn.execute(
         "select batch_id, watermark, received_at, report, "
-        "rows_in, rows_published, rows_unchanged, rows_merged, rows_quarantined from raw.ingestion_batches "
+        "rows_in, rows_published, rows_unchanged, rows_merged, rows_quarantined from raw.ingestion_batches as b "
         "where source = %s and kind = %s and mode = %s and payload_sha256 = %s "
-        "and delivered_at is not distinct from %s and reader->'request' = %s and status = %s order by batch_id limit 1",
+        "and delivered_at is not distinct from %s and reader->'request' = %s and status = %s "
+        "and (mode = 'history' or delivered_at is not null or not exists ("
+        "select from raw.ingestion_batches as later where later.source = b.source and later.kind = b.kind "
+        "and later.mode = 'live' and later.status = 'published' and later.rows_published > 0 "
+        "and later.batch_id > b.batch_id and later.range_from <= b.range_to and later.range_to >= b.range_from)) "
+        "order by batch_id limit 1",
         (
             *(batch.source, batch.kind, batch.mode, batch.payload_sha256, batch.delivered_at),
             *(Jsonb(batch.reader.as_dict()), status),

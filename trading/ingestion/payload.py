@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from trading.errors import MissingColumnError, UnreadablePayloadError
+from trading.errors import MissingColumnError, NoRowsError, UnreadablePayloadError
 from trading.ingestion.reader import Kind, Reader
 
 Cell = str | int | float | bool | Decimal | date | datetime | list[Any] | None
@@ -25,7 +26,7 @@ Cell = str | int | float | bool | Decimal | date | datetime | list[Any] | None
 COLUMNS: dict[Kind, dict[str, tuple[str, ...]]] = {
     "prices": {
         "symbol": ("symbol", "ticker"),
-        "timestamp": ("timestamp", "date", "datetime", "time"),
+        "timestamp": ("timestamp", "date", "datetime", "time", "ts", "session_date"),
         "open": ("open",),
         "high": ("high",),
         "low": ("low",),
@@ -55,6 +56,9 @@ OPTIONAL: dict[Kind, frozenset[str]] = {
 }
 
 
+_MIDNIGHT = re.compile(r"\d{4}-\d\d-\d\d[ T]00:00:00(\.0+)?")
+
+
 @dataclass(frozen=True)
 class Record:
     """One data row of a payload: its number from 1, its cells under our column names, None where the row ends early."""
@@ -65,18 +69,16 @@ class Record:
 
 
 def records(payload: bytes, reader: Reader) -> list[Record]:
-    """Return every data row of the payload, in its order.
+    """Return every data row of the payload, in its order; none of a Parquet file that says it has zero rows.
 
     Raises:
+        NoRowsError: a CSV file with a header and nothing below it.
         UnreadablePayloadError: empty, truncated, or not of the format that the reader names.
         MissingColumnError: a column that this kind must have is not there.
     """
     if not payload:
         raise UnreadablePayloadError(f"expected {reader.kind} in a {reader.format} file, found an empty file")
-    found = _parquet(payload, reader) if reader.format == "parquet" else _csv(payload, reader)
-    if not found:
-        raise UnreadablePayloadError(f"expected rows of {reader.kind}, found a file with a header and nothing below it")
-    return found
+    return _parquet(payload, reader) if reader.format == "parquet" else _csv(payload, reader)
 
 
 def resolved_columns(names: Sequence[str], reader: Reader) -> dict[str, str]:
@@ -118,7 +120,9 @@ def _csv(payload: bytes, reader: Reader) -> list[Record]:
         raise UnreadablePayloadError(f"expected {reader.kind} in a CSV file, found only blank lines")
     names, data = lines[0], lines[1:]
     columns = resolved_columns(names, reader)
-    if data and len(data[-1]) < len(names) and not text.endswith(("\n", "\r")):
+    if not data:
+        raise NoRowsError(f"expected rows of {reader.kind}, found a file with a header and nothing below it")
+    if len(data[-1]) < len(names) and not text.endswith(("\n", "\r")):
         raise UnreadablePayloadError(
             f"expected {len(names)} values in the last line, found {len(data[-1])}: "
             "the file is truncated; deliver it whole"
@@ -147,8 +151,10 @@ def _parquet(payload: bytes, reader: Reader) -> list[Record]:
     import pyarrow.parquet as pq
 
     try:
-        schema = pq.read_schema(io.BytesIO(payload))
-        columns = resolved_columns(schema.names, reader)
+        described = pq.read_metadata(io.BytesIO(payload))
+        if described.num_rows == 0:  # a frame of nothing often lacks its columns too
+            return []
+        columns = resolved_columns(described.schema.to_arrow_schema().names, reader)
         table = pq.read_table(io.BytesIO(payload), columns=sorted(set(columns.values())))
     except (pa.ArrowException, OSError) as error:
         first = str(error).splitlines()[0]
@@ -175,7 +181,11 @@ def _column(column: Any) -> Iterator[Cell]:
         # The shortest text of the narrow float: 94.2 and not 94.19999694824219.
         narrow = column.to_numpy(zero_copy_only=False)
         return iter([float(str(value)) for value in narrow])
-    return iter(column.to_pylist())
+    values = column.to_pylist()
+    texts = [value for value in values if value is not None]
+    if texts and all(isinstance(text, str) and _MIDNIGHT.fullmatch(text) for text in texts):
+        return iter([None if value is None else value[:10] for value in values])  # the same column, made text before
+    return iter(values)
 
 
 def _is_midnight(value: datetime) -> bool:
