@@ -19,6 +19,12 @@
             $parameters${{ tojson(config.get('parameters', {}), sort_keys=true) }}$parameters$::jsonb
         )
     {%- endcall %}
+    {% call statement('describe') -%}
+        call features.describe(
+            features.active('{{ this.schema }}.{{ this.identifier }}'),
+            $words${{ tojson(described_columns()) }}$words$::jsonb
+        )
+    {%- endcall %}
     {% call statement('advance') -%}
         call features.advance()
     {%- endcall %}

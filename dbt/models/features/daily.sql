@@ -64,6 +64,7 @@ final as (
         return_5d,
         return_20d,
         volatility_20d,
+        {{- own_features_of_a_day() }}
         sentiment
     from scored
 

@@ -40,7 +40,7 @@ stepped as (
         lag(close, 20) over series as close_20_before,
         sum(close) over window_20 / 20.0::double precision as mean_20,
         sum(close) over window_50 / 50.0::double precision as mean_50,
-        stddev_pop(close) over window_20 as deviation_20
+        stddev_pop(close) over window_20 as deviation_20{{ own_features_over_bars() }}
     from adjusted
     window
         series as (partition by source, symbol, interval order by timestamp),
@@ -119,7 +119,7 @@ final as (
         case
             when bars >= 21 then (close - close_20_before) / close_20_before
         end as return_20d,
-        case when bars >= 21 then return_deviation_20 end as volatility_20d
+        case when bars >= 21 then return_deviation_20 end as volatility_20d{{ own_features_warmed_up() }}
     from spread
     where not is_context
 
