@@ -38,7 +38,7 @@
 
 
 {# In the last select of marts.indicators: nothing before the bars that it warms up on. #}
-{% macro own_features_warmed_up() -%}
+{% macro own_warmed_up() -%}
     {%- for feature in own_features('bars') -%}
         ,
         case when bars >= {{ feature.warm_up | default(1) | int }} then {{ feature.name }} end as {{ feature.name }}
@@ -58,20 +58,23 @@
 {%- endmacro %}
 
 
-{# What the columns of a model are, for the registry: the words of its YAML twin and those of own_features. #}
+{# What the columns of a model are, for the registry: the words of the YAML twins and those of own_features. #}
 {% macro described_columns() -%}
     {%- set words = [] -%}
-    {%- for column in model.columns.values() -%}
-        {%- set said = column.config.meta -%}
-        {%- do words.append({
-            'feature': column.name, 'description': column.description, 'unit': said.unit | default(''),
-            'warm_up_bars': said.warm_up | default(0), 'source_file': 'dbt/' ~ model.original_file_path,
-        }) -%}
+    {%- for twin in [graph.nodes['model.tradeloom.indicators'], model] -%}
+        {%- for column in twin.columns.values() -%}
+            {%- set said = column.config.meta -%}
+            {%- do words.append({
+                'feature': column.name, 'description': column.description, 'unit': said.unit | default(''),
+                'warm_up_bars': said.warm_up | default(0), 'source_file': 'dbt/' ~ twin.original_file_path,
+            }) if said.unit -%}
+        {%- endfor -%}
     {%- endfor -%}
     {%- for feature in own_features() -%}
         {%- do words.append({
-            'feature': feature.name, 'description': feature.description | default(''), 'unit': feature.unit | default(''),
-            'warm_up_bars': feature.warm_up | default(0), 'source_file': 'dbt/macros/features/' ~ feature.name ~ '.sql',
+            'feature': feature.name, 'description': feature.description | default(''),
+            'unit': feature.unit | default(''), 'warm_up_bars': feature.warm_up | default(0),
+            'source_file': 'dbt/macros/features/' ~ feature.name ~ '.sql',
         }) -%}
     {%- endfor -%}
     {{ return(words) }}

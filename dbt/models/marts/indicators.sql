@@ -119,7 +119,7 @@ final as (
         case
             when bars >= 21 then (close - close_20_before) / close_20_before
         end as return_20d,
-        case when bars >= 21 then return_deviation_20 end as volatility_20d{{ own_features_warmed_up() }}
+        case when bars >= 21 then return_deviation_20 end as volatility_20d{{ own_warmed_up() }}
     from spread
     where not is_context
 
