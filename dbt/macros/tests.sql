@@ -1,10 +1,27 @@
 {# The rules that rows must keep, as data tests. Each selects the rows that break it. #}
 
-{% test price_order(model) %}
-    select * from {{ model }}
-    where not (
-        low <= least(open, close) and high >= greatest(open, close) and low > 0
+{#
+    Each row keeps the contract of its table: nothing is missing that must be there, and every condition holds. The
+    constraints of a view, which PostgreSQL cannot have. `broken` names the first that does not hold.
+#}
+{% test keeps_contract(model, not_null=[], conditions={}) %}
+    with judged as (
+
+        select
+            *,
+            case
+                {%- for name in not_null %}
+                when {{ name }} is null then '{{ name }} is missing'
+                {%- endfor %}
+                {%- for name, condition in conditions.items() %}
+                when not ({{ condition }}) then '{{ name }}'
+                {%- endfor %}
+            end as broken
+        from {{ model }}
+
     )
+
+    select * from judged where broken is not null
 {% endtest %}
 
 
