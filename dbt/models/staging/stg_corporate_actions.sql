@@ -15,9 +15,12 @@ final as (
         kind,
         watermark,
         row_hash,
+        new_symbol,
 
         ---------- numerics
         ratio,
+        amount,
+        currency,
 
         ---------- timestamps
         ex_date,
