@@ -11,15 +11,18 @@ import dagster as dg
 
 from assets.provenance import code_revision
 from assets.scope import MarketScope
-from assets.series import series_of, training_rows
+from assets.series import midnight, series_of, training_rows
 from assets.warehouse import DAILY, INDICATORS
 from feature_store.services import FeatureService
+from feature_store.snapshot_register import record_snapshot, resting_on_recalls
 from feature_store.snapshots import Snapshot, write_snapshot
 from feature_store.store import FeatureStore
 from trading.adapters.object_store import ObjectStore
 from trading.adapters.postgres import Warehouse
 from trading.adapters.promotions import Promotion, align_alias, promotions, record_promotion
+from trading.adapters.recalls import refuse_recalled
 from trading.adapters.registry import ModelRegistry
+from trading.adapters.warehouse import newest_watermark
 from trading.learners.environment import lock_hash, numeric_environment
 from trading.learners.model_card import ModelCard
 from trading.learners.ppo import PpoConfig, TrainedPolicy, train_ppo
@@ -62,10 +65,18 @@ def prepare(scope: MarketScope, warehouse: Warehouse, payloads: ObjectStore) -> 
     with warehouse.connection() as conn:
         symbols = scope.chosen_symbols(conn)
         timestamps = scope.timestamps(conn, symbols)
+        read_up_to = newest_watermark(conn)
     windows = windows_of([timestamp.date() for timestamp in timestamps])
     service = FeatureStore(warehouse.url).newest_service(SLOT)
     rows = training_rows(warehouse, service, scope.source, symbols, windows.training)
-    return Prepared(service, symbols, windows, rows, write_snapshot(rows, payloads))
+    with warehouse.connection() as conn:
+        refuse_recalled(resting_on_recalls(conn, rows, scope.source, scope.interval), "a training set")
+        snapshot = write_snapshot(rows, payloads)
+        first, last = midnight(windows.training.first), midnight(windows.training.last)
+        record_snapshot(
+            conn, snapshot, service, source=scope.source, symbols=symbols, first=first, last=last, watermark=read_up_to
+        )
+    return Prepared(service, symbols, windows, rows, snapshot)
 
 
 @dg.asset(key=TRAINING_SET, deps=[DAILY], group_name=GROUP, kinds={"s3", "parquet"})

@@ -7,6 +7,7 @@
     │   │   └── NoRowsError             a header and nothing below it
     │   └── NaiveTimeError
     ├── QualityError              a batch had too many bad rows; nothing of it was published
+    ├── RecalledDataError         what was asked would rest on a recalled bar that has no correction yet
     ├── EngineError               an engine or a service is gone, full, or refuses us
     │   ├── EngineUnavailableError
     │   └── DiskFullError
@@ -55,6 +56,10 @@ class QualityError(TradeloomError):
 
 class ContractError(TradeloomError):
     """A table's contract cannot be read, or a file made from it is not what it gives."""
+
+
+class RecalledDataError(TradeloomError):
+    """What was asked would rest on a bar that was recalled and not corrected since."""
 
 
 class EngineError(TradeloomError):

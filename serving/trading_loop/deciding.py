@@ -17,6 +17,7 @@ from trading.adapters.event_chain import Event
 from trading.adapters.ledger import OpenOrder, SessionBooks
 from trading.adapters.ledger_rows import DecisionRow, IntentRow, client_order_id_of, decision_id_of
 from trading.adapters.market_data import BarGroup
+from trading.adapters.recalls import OpenRecall
 from trading.adapters.services import OracleAnswer, SentimentAnswer
 from trading.backtest import intent_of
 from trading.nouns import Action, Bar, Instrument, Side, product, usd
@@ -35,11 +36,12 @@ from trading.strategy import NothingToDo, target_order
 
 @dataclass(frozen=True)
 class Answered:
-    """What the services said about one symbol, and how many sessions old its feature row was."""
+    """What the services said about one symbol, how many sessions old its feature row was, and which bar was recalled."""
 
     oracle: OracleAnswer
     analyst: SentimentAnswer | None
     age_sessions: int
+    recalled: OpenRecall | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,11 @@ def _outcome(question: BarQuestion, bar: Bar, answered: Answered, books: Session
         found = oracle.reason or "no usable feature row"
         return denied(DenialReason.STALE_FEATURES, symbol=bar.symbol, found=found)
     action = Action(oracle.action)
+    if answered.recalled is not None:
+        recall = answered.recalled
+        return denied(
+            DenialReason.DATA_RECALLED, symbol=bar.symbol, bar=recall.timestamp.date(), recall_id=recall.recall_id
+        )
     if action is not Action.HOLD and any(order.intent.symbol == bar.symbol for order in books.open_orders):
         return NothingToDo("order_pending")
     proposal = target_order(

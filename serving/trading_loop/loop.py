@@ -27,6 +27,7 @@ from trading.adapters.anchors import AnchorStore, record_anchor, store_anchor
 from trading.adapters.event_chain import Event, append, head
 from trading.adapters.ledger import Ledger, SessionBooks
 from trading.adapters.market_data import BarGroup, MarketData, sessions_between
+from trading.adapters.recalls import OpenRecall, open_recalls
 from trading.adapters.services import OracleAnswer, OracleQuestion, SentimentAnswer, SentimentQuestion
 from trading.errors import EngineUnavailableError, ModelError, ModelHashError
 from trading.nouns import Instrument, Order, OrderIntent, PortfolioSnapshot
@@ -217,9 +218,13 @@ class TradingLoop:
         ]
         oracle = self.others.oracle.decide(questions, model_version=self.session.model_version)
         self.crash.passes(CrashPoint.ORACLE_ANSWERED)
+        recalled = self._recalled(group, watermark)
         return {
             answer.symbol: Answered(
-                self._expected(answer), scores.get(answer.symbol), self._age(group, instruments, answer)
+                self._expected(answer),
+                scores.get(answer.symbol),
+                self._age(group, instruments, answer),
+                recalled.get(answer.symbol),
             )
             for answer in oracle
         }
@@ -243,6 +248,20 @@ class TradingLoop:
                     f" found {answer.scorer_version}"
                 )
         return dict(zip(group.bars, answers, strict=True))
+
+    def _recalled(self, group: BarGroup, watermark: int) -> dict[str, OpenRecall]:
+        """Return, by symbol, a recall that was known when the bar was: features of the series rest on its bar."""
+        terms = self.session.terms
+        found = open_recalls(
+            self.conn,
+            terms.source,
+            list(group.bars),
+            terms.interval,
+            group.timestamp,
+            as_of=group.known_at,
+            watermark=watermark,
+        )
+        return {one.symbol: one for one in found if one.known_at <= group.bars[one.symbol].bar.known_at}
 
     def _expected(self, answer: OracleAnswer) -> OracleAnswer:
         if answer.model_version != self.session.model_version:

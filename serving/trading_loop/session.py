@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 from trading.adapters.event_chain import Event, append
 from trading.adapters.ledger import CURRENCY, Ledger
 from trading.adapters.ledger_rows import session_id_of
+from trading.adapters.recalls import open_recalls, refuse_recalled
 from trading.costs import Costs
 from trading.errors import InputError, ModelError, NaiveTimeError
 from trading.portfolio import Portfolio
@@ -143,6 +144,7 @@ def open_session(
 
     Raises:
         ModelError: there is no such model, alias or version, or it carries no feature service.
+        RecalledDataError: it would be a new session on bars that are recalled.
     """
     loaded = registry.load(terms.model_name, alias=terms.alias, version=terms.model_version)
     card: Card = loaded.card
@@ -153,6 +155,9 @@ def open_session(
     with conn.transaction():
         conn.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (session_id,))
         found = _read(conn, session_id, terms)
+        if found is None:
+            recalls = open_recalls(conn, terms.source, terms.symbols, terms.interval, terms.last_timestamp)
+            refuse_recalled(recalls, f"the bars of a new session {terms.name!r}")
         return found or _open(conn, session_id, terms, version, card, now, trace_id)
 
 
