@@ -1,4 +1,4 @@
-"""`tradeloom ingest`: one batch of prices, corporate actions or news, with its report."""
+"""`tradeloom ingest`: one batch of prices, corporate actions, news or members of a universe, with its report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trading.errors import InputError, NaiveTimeError
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["prices", "actions", "news"]))
+@click.argument("kind", type=click.Choice(["prices", "actions", "news", "universe"]))
 @click.option("--source", "source_name", required=True, help="Who delivers: sample or files.")
 @click.option("--file", type=click.Path(path_type=Path), help="What `files` reads: .csv, .csv.gz or .parquet.")
 @click.option(
@@ -30,6 +30,13 @@ from trading.errors import InputError, NaiveTimeError
     help="What the file's prices are: as traded (raw, the default), split-adjusted, or for dividends too (all).",
 )
 @click.option("--calendar", default="XNYS", show_default=True, help="The exchange calendar of symbols not known yet.")
+@click.option(
+    "--gap",
+    type=click.Choice(["refuse", "split", "join"]),
+    default="refuse",
+    show_default=True,
+    help="Bars after more than 250 sessions without any: refused, an instrument of their own, or the same company.",
+)
 @click.option(
     "--history", "mode", flag_value="history", help="Rows were known at their own time: a backfill. The default."
 )
@@ -49,24 +56,29 @@ def ingest(
     mappings: tuple[str, ...],
     adjustment: Any,
     calendar: str,
+    gap: Any,
     mode: Any,
     delivered_at: str | None,
     partition: str | None,
     max_bad_share: float | None,
     as_json: bool,
 ) -> None:
-    """Take in one batch of prices, corporate actions or news: store the payload, check the rows, publish the good ones.
+    """Take in one batch: store the payload, check the rows, publish the good ones.
 
     The same payload again adds nothing. Rows that break a rule are kept in raw.quarantined_rows with the rule.
     """
+    from feature_store.build import ensure_definitions
     from infra.local.endpoints import Endpoints
     from trading.adapters.ingest import ingest as ingest_batch
     from trading.adapters.object_store import ObjectStore
     from trading.adapters.sources import source_named
 
-    source = source_named(source_name, file=file, columns=_columns(mappings), adjustment=adjustment, calendar=calendar)
+    source = source_named(
+        source_name, file=file, columns=_columns(mappings), adjustment=adjustment, calendar=calendar, gap=gap
+    )
     delivered = _moment(delivered_at) if delivered_at else None
     endpoints = Endpoints.resolve(os.environ)
+    ensure_definitions(endpoints.postgres_url)
     store = ObjectStore(endpoints.s3_endpoint, endpoints.s3_access_key, endpoints.s3_secret_key, endpoints.s3_bucket)
     report = ingest_batch(
         source,

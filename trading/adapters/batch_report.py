@@ -16,7 +16,7 @@ from trading.ingestion.rows import RawRow
 from trading.quality.gate import Facts, Verdict
 
 _COUNTS = ("in", "published", "unchanged", "merged", "quarantined")
-_ABOUT = {"prices": "timestamp", "actions": "nominal_at", "news": "published_at"}
+_ABOUT = {"prices": "timestamp", "actions": "nominal_at", "news": "published_at", "universe": "nominal_at"}
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Judged:
 
     @property
     def rows_quarantined(self) -> int:
-        """The number of rows with a defect."""
-        return len({defect.number for defect in self.defects})
+        """The number of rows kept back: those with a defect, and any other action of the same row."""
+        return self.parsed.rows_in - self.rows_merged - len(self.verdict.good)
 
     @property
     def bad_share(self) -> float:

@@ -12,12 +12,12 @@ import psycopg
 
 from trading.adapters import warehouse
 from trading.adapters.sessions import ensure_sessions, read_sessions
-from trading.ingestion import actions, news, prices
+from trading.ingestion import actions, news, prices, universe
 from trading.ingestion.candidates import Candidate, span
 from trading.ingestion.reader import Kind
 from trading.ingestion.rows import RawRow
 
-_ROW = {"prices": prices.row, "actions": actions.row, "news": news.row}
+_ROW = {"prices": prices.row, "actions": actions.row, "news": news.row, "universe": universe.row}
 
 
 def fill_sessions(

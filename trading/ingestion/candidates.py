@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any
 
 from trading.errors import NaiveTimeError
-from trading.ingestion import actions, news, prices
+from trading.ingestion import actions, news, prices, universe
 from trading.ingestion.cells import CellError
 from trading.ingestion.payload import Record, records
 from trading.ingestion.reader import Kind, Reader
@@ -54,10 +54,12 @@ class Parsed:
         return len(self.candidates) + len(self.defects)
 
 
-_READ: dict[Kind, Callable[[Record, Reader], dict[str, Any]]] = {
+# A row of actions may hold several or none; of every other kind it is one.
+_READ: dict[Kind, Callable[[Record, Reader], dict[str, Any] | list[dict[str, Any]]]] = {
     "prices": prices.read,
     "actions": actions.read,
     "news": news.read,
+    "universe": universe.read,
 }
 
 
@@ -84,13 +86,14 @@ def _read_into(parsed: Parsed, record: Record, reader: Reader) -> None:
     try:
         if not record.is_whole:
             raise CellError("wrong_column_count", "the row has more or fewer values than the header")
-        values = _READ[reader.kind](record, reader)
+        found = _READ[reader.kind](record, reader)
     except CellError as error:
         parsed.defects.append(Defect(record.number, error.rule, error.detail, content))
         return
-    about = values.pop("about")
-    if about is None or reader.wants(about):
-        parsed.candidates.append(Candidate(record.number, values, content))
+    for values in found if isinstance(found, list) else [found]:
+        about = values.pop("about")
+        if about is None or reader.wants(about):
+            parsed.candidates.append(Candidate(record.number, values, content))
 
 
 def span(candidates: Iterable[Candidate], column: str) -> tuple[date, date] | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from trading.ingestion import actions, news, prices
+from trading.ingestion import actions, news, prices, universe
 from trading.ingestion.candidates import Candidate
 from trading.ingestion.reader import Kind
 
-KEY = {"prices": prices.key, "actions": actions.key, "news": news.key}
+KEY = {"prices": prices.key, "actions": actions.key, "news": news.key, "universe": universe.key}
 
 
 def folded(kind: Kind, candidates: list[Candidate]) -> tuple[list[Candidate], int]:

@@ -37,8 +37,12 @@ COLUMNS: dict[Kind, dict[str, tuple[str, ...]]] = {
     "actions": {
         "symbol": ("symbol", "ticker"),
         "kind": ("kind",),
-        "ex_date": ("ex_date", "date"),
-        "ratio": ("ratio",),
+        "ex_date": ("ex_date", "date", "timestamp", "effective_date", "session_date", "ts"),
+        "ratio": ("ratio", "split_ratio", "stock_splits", "split_factor"),
+        "amount": ("amount", "dividend", "dividends", "ex_dividend", "ex-dividend", "dividend_amount"),
+        "currency": ("currency",),
+        "new_symbol": ("new_symbol", "new_ticker"),
+        "close": ("close",),
     },
     "news": {
         "id": ("id", "news_id", "post_id"),
@@ -48,12 +52,21 @@ COLUMNS: dict[Kind, dict[str, tuple[str, ...]]] = {
         "url": ("url", "link"),
         "body": ("body", "content", "summary"),
     },
+    "universe": {
+        "universe": ("universe", "index"),
+        "symbol": ("symbol", "ticker"),
+        "date": ("date", "effective_date"),
+        "member": ("member", "is_member"),
+    },
 }
 OPTIONAL: dict[Kind, frozenset[str]] = {
     "prices": frozenset({"interval"}),
-    "actions": frozenset({"kind"}),
+    "actions": frozenset({"kind", "ratio", "amount", "currency", "new_symbol", "close"}),
     "news": frozenset({"url", "body"}),
+    "universe": frozenset(),
 }
+# A file must have one of these columns.
+ONE_OF: dict[Kind, tuple[str, ...]] = {"actions": ("ratio", "amount", "kind")}
 
 
 _MIDNIGHT = re.compile(r"\d{4}-\d\d-\d\d[ T]00:00:00(\.0+)?")
@@ -94,13 +107,19 @@ def resolved_columns(names: Sequence[str], reader: Reader) -> dict[str, str]:
         if theirs is not None and theirs in names:
             resolved[ours] = theirs
         elif ours in reader.columns or ours not in OPTIONAL[reader.kind]:
-            looked_for = " or ".join([reader.columns[ours]] if ours in reader.columns else usual)
-            raise MissingColumnError(
-                f"expected a column for {ours} ({looked_for}), found {', '.join(names)}; "
-                f"name it with --map {ours}=THEIRS"
-            )
+            raise _missing(ours, names, reader)
     _refuse_unknown_targets(reader)
+    if (one_of := ONE_OF.get(reader.kind)) and not any(ours in resolved for ours in one_of):
+        raise _missing(one_of[0], names, reader)
     return resolved
+
+
+def _missing(ours: str, names: Sequence[str], reader: Reader) -> MissingColumnError:
+    usual = COLUMNS[reader.kind][ours]
+    looked_for = " or ".join([reader.columns[ours]] if ours in reader.columns else usual)
+    return MissingColumnError(
+        f"expected a column for {ours} ({looked_for}), found {', '.join(names)}; name it with --map {ours}=THEIRS"
+    )
 
 
 def _refuse_unknown_targets(reader: Reader) -> None:

@@ -13,10 +13,14 @@ from typing import Any, Literal, cast, get_args
 
 from trading.errors import InputError
 
-Kind = Literal["prices", "actions", "news"]
+Kind = Literal["prices", "actions", "news", "universe"]
 Mode = Literal["history", "live"]
 Adjustment = Literal["raw", "split", "all"]
 Format = Literal["csv", "csv.gz", "parquet"]
+Gap = Literal["refuse", "split", "join"]
+
+# The newest way to read each kind. 2 of actions: every kind of action, and price files that name them in their columns.
+NEWEST_PARSER: dict[Kind, int] = {"prices": 1, "actions": 2, "news": 1, "universe": 1}
 
 _PARTITION = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))(?:\.\.(\d{4}-(?:0[1-9]|1[0-2])))?")
 
@@ -29,6 +33,8 @@ class Reader:
         columns: The user's mapping, our column -> the file's; what it does not name is found by its usual names.
         calendar: The exchange calendar of symbols that no instrument describes yet.
         partition: None for all rows, a month `2004-05`, or months `2004-05..2004-08`, both ends included.
+        gap: What bars after a long gap of their symbol are: not published (`refuse`), another company's, published under
+            a symbol of their own (`split`), or stated to be the same company's (`join`).
     """
 
     kind: Kind
@@ -39,19 +45,28 @@ class Reader:
     calendar: str = "XNYS"
     partition: str | None = None
     parser: int = 1
+    gap: Gap = "refuse"
 
     def __post_init__(self) -> None:
         """Refuse what no parser here can follow."""
         if self.adjustment not in get_args(Adjustment):
             raise InputError(f"expected the adjustment raw, split or all, found {self.adjustment!r}")
-        if self.parser != 1:
-            raise InputError(f"expected parser 1, found {self.parser}: this payload needs a newer release")
+        if self.gap not in get_args(Gap):
+            raise InputError(f"expected the gap refuse, split or join, found {self.gap!r}")
+        if not 1 <= self.parser <= NEWEST_PARSER[self.kind]:
+            raise InputError(
+                f"expected parser {NEWEST_PARSER[self.kind]} or older for {self.kind}, found {self.parser}: "
+                "this payload needs a newer release"
+            )
         if self.partition is not None and not _PARTITION.fullmatch(self.partition):
             raise InputError(f"expected a month such as 2004-05 or months 2004-05..2004-08, found {self.partition!r}")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the reader as JSON values; part of a batch's identity."""
-        return asdict(self)
+        """Return the reader as JSON values; part of a batch's identity.
+
+        The default gap is left out: batches of before there was a choice keep their identity.
+        """
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("gap", "refuse")}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Reader:

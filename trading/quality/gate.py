@@ -67,9 +67,15 @@ def judge(kind: Kind, candidates: list[Candidate], facts: Facts) -> Verdict:
         checks.append(Check(rule, columns, len(candidates), len(places)))
         for place in places:
             broken[place].setdefault(rule, f"{columns}: expected that {RULES[rule]}")
-    good = [candidate for place, candidate in enumerate(candidates) if place not in broken]
-    defects = [candidates[at].defect(rule, detail) for at in sorted(broken) for rule, detail in broken[at].items()]
-    return Verdict(good, defects, sorted(checks, key=lambda check: (check.rule, check.columns)))
+    defects = {
+        (candidates[at].number, rule): candidates[at].defect(rule, detail)
+        for at in sorted(broken)
+        for rule, detail in broken[at].items()
+    }
+    # A row of a file is good or not as a whole: one that holds two actions is not published by half.
+    refused = {number for number, _ in defects}
+    good = [candidate for candidate in candidates if candidate.number not in refused]
+    return Verdict(good, list(defects.values()), sorted(checks, key=lambda check: (check.rule, check.columns)))
 
 
 def _validated(kind: Kind, candidates: list[Candidate], facts: Facts) -> list[Any]:

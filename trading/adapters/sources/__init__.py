@@ -8,7 +8,7 @@ from trading.adapters.sources.files import Files
 from trading.adapters.sources.sample import Sample
 from trading.errors import InputError
 from trading.ingestion.ports import Source
-from trading.ingestion.reader import Adjustment
+from trading.ingestion.reader import Adjustment, Gap
 
 NAMES = ("files", "sample")
 
@@ -20,6 +20,7 @@ def source_named(
     columns: dict[str, str] | None = None,
     adjustment: Adjustment | None = None,
     calendar: str = "XNYS",
+    gap: Gap = "refuse",
 ) -> Source:
     """Return the source of this name; only `files` takes a file and the words that describe it.
 
@@ -27,11 +28,13 @@ def source_named(
         InputError: no source has this name, or the options are not its own.
     """
     if name == "sample":
-        if file is not None or columns or adjustment is not None:
-            raise InputError("expected no --file, --map or --adjustment with the source sample: it brings its own data")
+        if file is not None or columns or adjustment is not None or gap != "refuse":
+            raise InputError(
+                "expected no --file, --map, --adjustment or --gap with the source sample: it brings its own data"
+            )
         return Sample()
     if name == "files":
         if file is None:
             raise InputError("expected --file with the source files: a CSV or Parquet file")
-        return Files(file, columns or {}, adjustment or "raw", calendar)
+        return Files(file, columns or {}, adjustment or "raw", calendar, gap=gap)
     raise InputError(f"expected a source of {', '.join(NAMES)}, found {name!r}")

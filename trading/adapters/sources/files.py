@@ -1,10 +1,11 @@
 """The source `files`: the user's own CSV or Parquet.
 
 Prices: symbol, timestamp, open, high, low, close, volume, optionally interval; other columns (adj_close) stay in the
-payload. News: id, published_at, symbols, headline, optionally url and body. Actions: symbol, ex_date, ratio. Usual
-other names (ticker, date, title, text, created_at, post_id, ...; `trading.ingestion.payload.COLUMNS`) are recognised;
-where they are not enough, a mapping names the file's own. CSV decimals stay exact; a float of Parquet is taken as its
-shortest decimal text, rounded half to even to 6 places (8 for volume).
+payload. News: id, published_at, symbols, headline, optionally url and body. Actions: symbol, ex_date, and kind, ratio
+or amount. Universe: universe, symbol, date, member. Usual other names (ticker, date, title, text, created_at, post_id,
+...; `trading.ingestion.payload.COLUMNS`) are recognised; where they are not enough, a mapping names the file's own.
+CSV decimals stay exact; a float of Parquet is taken as its shortest decimal text, rounded half to even to 6 places (8
+for volume).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from trading.errors import InputError
 from trading.ingestion.ports import Delivery
-from trading.ingestion.reader import Adjustment, Kind, Mode, Reader, format_of
+from trading.ingestion.reader import NEWEST_PARSER, Adjustment, Gap, Kind, Mode, Reader, format_of
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Files:
         columns: Our column -> the file's, where the usual names do not find it.
         adjustment: What the prices are: as traded (`raw`), split-adjusted (`split`), or also for dividends (`all`).
         calendar: The exchange calendar of symbols that are not known yet.
+        gap: What bars after a long gap are: refused, another company's (`split`), or the same one's (`join`).
     """
 
     file: Path
@@ -32,6 +34,7 @@ class Files:
     adjustment: Adjustment = "raw"
     calendar: str = "XNYS"
     interval: str = "1d"
+    gap: Gap = "refuse"
     name: str = "files"
     default_mode: Mode = "history"
 
@@ -41,9 +44,8 @@ class Files:
         Raises:
             InputError: the file is not there, or neither CSV nor Parquet by its name.
         """
-        reader = Reader(
-            kind, format_of(self.file.name), self.columns, self.interval, self.adjustment, self.calendar, partition
-        )
+        described = (format_of(self.file.name), self.columns, self.interval, self.adjustment, self.calendar, partition)
+        reader = Reader(kind, *described, NEWEST_PARSER[kind], self.gap)
         try:
             return Delivery(self.file.read_bytes(), self.file.name, reader)
         except OSError as error:
