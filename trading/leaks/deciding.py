@@ -1,0 +1,89 @@
+"""When each row of a definition is decided on, and at which moments the future is cut off."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from pandas import DataFrame, Series
+
+from trading.leaks.declaring import Declared
+from trading.leaks.world import KNOWN_AT, ROW, World
+
+TIME: Final = "datetime64[us, UTC]"
+DECISION = "decision_at"
+PRICE = "price"
+_SHARES = (1 / 3, 1 / 2, 0.95)  # of the decisions: early, in the middle, near the end
+
+
+def decisions(declared: Declared, world: World, made: DataFrame, fitted_until: datetime | None) -> Series[Any]:
+    """Return, by row of `made`, from which moment on its value may be known; NaT if that moment has not come.
+
+    A row without a `decision_at` of its own is decided on when the newest bar at or before its timestamp was known.
+    """
+    horizon = declared.horizon if declared.kind == "label" else 0
+    given = DECISION in made and not horizon
+    own = pd.to_datetime(made[DECISION], utc=True).astype(TIME) if given else bars_later(world, made, horizon)
+    if fitted_until is not None:
+        own = own.where(own > pd.Timestamp(fitted_until), pd.Timestamp(fitted_until))
+    return own
+
+
+def bars_later(world: World, made: DataFrame, horizon: int) -> Series[Any]:
+    """Return when the bar of each row and the `horizon` bars after it were known; NaT if they never all were."""
+    bars = world.first_prints("bars" if len(world.bars) else "features")[[*ROW, KNOWN_AT]]
+    bars = bars.astype({"timestamp": TIME})
+    needed = [bars.groupby("symbol")[KNOWN_AT].shift(-ahead) for ahead in range(horizon + 1)]
+    whole = pd.concat(needed, axis=1).max(axis=1, skipna=False) if horizon else needed[0]
+    bars = bars.assign(moment=whole).sort_values("timestamp", kind="stable")
+    asked = made.index.to_frame(index=False).astype({"timestamp": TIME})
+    asked["place"] = np.arange(len(asked))
+    found = pd.merge_asof(
+        asked.sort_values("timestamp", kind="stable"),
+        bars[[*ROW, "moment"]],
+        on="timestamp",
+        by="symbol",
+        direction="backward",
+    ).sort_values("place")
+    moments = found["moment"].reset_index(drop=True).astype(TIME)
+    # A row before any bar of its symbol is decided on at its own time.
+    unmatched = found.merge(bars.groupby("symbol", as_index=False)["timestamp"].min(), on="symbol", how="left")
+    early = ~(unmatched["timestamp_y"] <= unmatched["timestamp_x"]).to_numpy()
+    return moments.where(~early, found["timestamp"].reset_index(drop=True)).set_axis(made.index)
+
+
+def training_end(world: World) -> datetime:
+    """Return the moment that a normalisation is asked to be fitted until: three fifths through what is known."""
+    frame = world.features if len(world.features) else world.bars
+    known = np.sort(frame[KNOWN_AT].unique())
+    chosen: datetime = pd.Timestamp(known[int(len(known) * 0.6)]).to_pydatetime()
+    return chosen
+
+
+def cuts(world: World, decided: Series[Any], inputs: tuple[str, ...]) -> list[datetime]:
+    """Return the moments to cut at, ascending: parts of the way, and just before the first and the last event of each kind."""
+    moments = pd.DatetimeIndex(decided.dropna().unique()).sort_values()
+    if not len(moments):
+        return []
+    chosen = {moments[0], *(moments[int((len(moments) - 1) * share)] for share in _SHARES)}
+    for known in events(world, inputs).values():
+        places = moments.searchsorted(known, side="left") - 1
+        before = [moments[int(place)] for place in places if place >= 0]
+        chosen |= {before[n] for n in sorted({0, len(before) - 1}) if before}
+    return sorted(moment.to_pydatetime() for moment in chosen)
+
+
+def events(world: World, inputs: tuple[str, ...]) -> dict[str, pd.DatetimeIndex]:
+    """Return, by input and kind, when something became known that is not simply the next bar."""
+    bars = world.bars.sort_values(["symbol", "timestamp", KNOWN_AT], kind="stable")
+    is_later_version = bars.duplicated(ROW)
+    known_after = bars.iloc[::-1].groupby("symbol")[KNOWN_AT].cummin().iloc[::-1]
+    found = {
+        "restatements": bars.loc[is_later_version, KNOWN_AT],
+        "late bars": bars.loc[~is_later_version & (bars[KNOWN_AT] > known_after), KNOWN_AT],
+    }
+    others = [name for name in ("actions", "news", "universe", "sessions") if name in inputs]
+    found |= {name: getattr(world, name)[KNOWN_AT] for name in others}
+    return {name: pd.DatetimeIndex(known.unique()).sort_values() for name, known in found.items()}
