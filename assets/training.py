@@ -13,7 +13,7 @@ from assets.provenance import code_revision
 from assets.scope import MarketScope
 from assets.series import midnight, series_of, training_rows
 from assets.warehouse import DAILY, INDICATORS
-from feature_store.services import FeatureService
+from feature_store.services import FeatureService, register
 from feature_store.snapshot_register import record_snapshot, resting_on_recalls
 from feature_store.snapshots import Snapshot, write_snapshot
 from feature_store.store import FeatureStore
@@ -68,6 +68,7 @@ def prepare(scope: MarketScope, warehouse: Warehouse, payloads: ObjectStore) -> 
         read_up_to = newest_watermark(conn)
     windows = windows_of([timestamp.date() for timestamp in timestamps])
     service = FeatureStore(warehouse.url).newest_service(SLOT)
+    register(warehouse.url, service)
     rows = training_rows(warehouse, service, scope.source, symbols, windows.training)
     with warehouse.connection() as conn:
         refuse_recalled(resting_on_recalls(conn, rows, scope.source, scope.interval), "a training set")

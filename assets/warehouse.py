@@ -19,6 +19,7 @@ from psycopg import sql
 
 from assets.sentiment import champion_scorer
 from feature_store.build import DBT_PROJECT, dbt_build, dbt_environment, dbt_executable, failure_in
+from feature_store.references import tend
 from trading.adapters.postgres import Warehouse
 from trading.adapters.registry import ModelRegistry
 from trading.errors import BuildError
@@ -88,10 +89,14 @@ def dbt_models(
     """Staging, intermediate, marts, and the daily features under the champion head's scores.
 
     One dbt run for all that is asked for: each run parses the project anew. Unit tests run in `make test`, data tests
-    here, as checks.
+    here, as checks. A definition that nobody refers to any more is retired (docs/decisions/0091).
     """
     scorer = champion_scorer(registry)
     yield from _built(context, warehouse, {"scorer": scorer.scorer, "scorer_version": scorer.scorer_version})
+    tended = tend(warehouse.url, registry)
+    for what, names in (("retired", tended.retired), ("kept up again", tended.taken_up)):
+        if names:
+            context.log.info(f"definitions {what}: {', '.join(name[:12] for name in names)}")
 
 
 def _built(context: dg.AssetExecutionContext, warehouse: Warehouse, variables: dict[str, str]) -> Iterator[Any]:

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from psycopg import errors as pg
+
 from feature_store.definitions import Definition, active, definition
+from trading.adapters.postgres import connection
 from trading.errors import InputError
 
 DAILY = "features.daily"
@@ -72,3 +75,34 @@ def service_of(of: Definition, name: str, columns: tuple[str, ...] = DEFAULT_COL
         raise InputError(f"expected {of.view} to have {', '.join(missing)}, found {', '.join(of.columns)}")
     scorer, version = (str(of.parameters.get(key, "")) for key in ("scorer", "scorer_version"))
     return FeatureService(name, of.view, of.definition, columns, scorer, version)
+
+
+def register(url: str, service: FeatureService) -> int:
+    """Write a service into the registry and return its version of that name; the same again changes nothing.
+
+    From then on its definition is kept up, until a newer version of the name is registered or the name is retired.
+
+    Raises:
+        InputError: its definition is not registered, or lacks one of its columns.
+    """
+    asked = (service.name, service.definition, list(service.columns), service.scorer, service.scorer_version)
+    with connection(url) as conn:
+        try:
+            row = conn.execute("select features.register_service(%s, %s, %s, %s, %s)", asked).fetchone()
+        except pg.InvalidParameterValue as error:
+            raise InputError(str(error).splitlines()[0]) from error
+    assert row is not None, "features.register_service answers with exactly one row"
+    return int(row[0])
+
+
+def retire(url: str, name: str) -> None:
+    """Say that nobody takes the newest version of a service any more.
+
+    Raises:
+        InputError: there is no service of this name in use.
+    """
+    with connection(url) as conn:
+        try:
+            conn.execute("call features.retire_service(%s)", (name,))
+        except pg.InvalidParameterValue as error:
+            raise InputError(str(error).splitlines()[0]) from error

@@ -70,7 +70,7 @@ def _rows(
     from feature_store import FeatureStore
     from infra.local.endpoints import Endpoints
 
-    moment = _moment(as_of) if as_of else datetime.now(UTC)
+    moment = moment_of(as_of) if as_of else datetime.now(UTC)
     names = [name.strip() for name in symbols.split(",") if name.strip()]
     if not names:
         raise InputError(f"expected symbols such as AAPL,MSFT, found {symbols!r}")
@@ -133,7 +133,12 @@ def _print(rows: list[dict[str, Any]], moment: datetime) -> None:
         click.echo(f"{row['symbol']:8} {row['timestamp'][:10]}  known {row['known_at']}  {numbers}")
 
 
-def _moment(text: str) -> datetime:
+def moment_of(text: str) -> datetime:
+    """Return a time that was given with its zone.
+
+    Raises:
+        InputError: it is no time; NaiveTimeError: it has no zone.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:

@@ -76,7 +76,9 @@ def promote(name: str, version: str, as_json: bool) -> None:
             conn, Promotion(name, CHAMPION, champion, version, "promoted", "by command, on the gate's verdict")
         )
         conn.commit()
-        _tell({"name": name, "champion": align_alias(conn, registry, name, CHAMPION), "changed": True}, as_json)
+        stands = align_alias(conn, registry, name, CHAMPION)
+        _keep_up(conn, registry)
+        _tell({"name": name, "champion": stands, "changed": True}, as_json)
 
 
 @models.command(short_help="Go back to the champion before.")
@@ -96,7 +98,17 @@ def rollback(name: str, reason: str, as_json: bool) -> None:
             )
         record_promotion(conn, Promotion(name, CHAMPION, champion, before, "rolled_back", reason))
         conn.commit()
-        _tell({"name": name, "champion": align_alias(conn, registry, name, CHAMPION), "changed": True}, as_json)
+        stands = align_alias(conn, registry, name, CHAMPION)
+        _keep_up(conn, registry)
+        _tell({"name": name, "champion": stands, "changed": True}, as_json)
+
+
+def _keep_up(conn: psycopg.Connection, registry: ModelRegistry) -> None:
+    """See that the features of what stands now are made, if its definition was retired meanwhile."""
+    from feature_store.references import model_references
+
+    for one in model_references(conn, registry):
+        conn.execute("call features.take_up(%s)", (one.definition,))
 
 
 def _version(one: Any) -> dict[str, Any]:

@@ -201,6 +201,8 @@ def _open(
     now: datetime,
     trace_id: str,
 ) -> Session:
+    # A pinned version may read a definition that was retired since: kept up again, its missed rows are made first.
+    conn.execute("call features.take_up(%s)", (card.feature_service.get("definition"),))
     (watermark,) = conn.execute("select raw.newest_watermark()").fetchone() or (0,)
     conn.execute(
         "insert into trading.sessions (session_id, name, mode, source, interval, symbols, model_name, alias,"

@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 from click.testing import CliRunner
 
-from orchestration.commands.features import SUBCOMMANDS, _moment, features
+from orchestration.commands.features import SUBCOMMANDS, moment_of, features
 from orchestration.doors import Door
 from trading.errors import NaiveTimeError
 
@@ -13,7 +13,7 @@ from trading.errors import NaiveTimeError
 @pytest.mark.parametrize("text", ["2012-06-01", "2012-06-01T10:00", "2012-06-01T10:00:30"])
 def test_the_zone_that_is_offered_makes_the_time_readable(text: str):
     with pytest.raises(NaiveTimeError) as refused:
-        _moment(text)
+        moment_of(text)
     offered = str(refused.value).rpartition(" ")[2]
     assert datetime.fromisoformat(offered).tzinfo is not None
 
