@@ -124,7 +124,8 @@ class FeatureStore:
 
     def verify(self, row: FeatureRow) -> bool:
         """Return whether the row says what its hash was taken of."""
-        return row.computed_hash() == row.row_hash
+        form = int(self._definition(row.definition).parameters.get("row_hash", 1))
+        return row.computed_hash(form) == row.row_hash
 
     def by_id(self, view: str, row_id: int) -> FeatureRow | None:
         """Return one stored row by its number; None if there is none."""
@@ -155,9 +156,13 @@ class FeatureStore:
         row_hash, known_at, columns, numbers = found
         return Recomputed(row_hash.hex(), known_at, dict(zip(columns, numbers, strict=True)))
 
-    def newest_service(self, name: str) -> FeatureService:
-        """Return a service on the daily view's active definition."""
-        return services.newest_service(self._url, name)
+    def newest_service(self, name: str, columns: Sequence[str] = services.DEFAULT_COLUMNS) -> FeatureService:
+        """Return a service on the daily view's active definition, by default of the columns that our models read.
+
+        Raises:
+            InputError: the definition lacks one of the columns, or the view was never built.
+        """
+        return services.newest_service(self._url, name, columns=tuple(columns))
 
     def close(self) -> None:
         """Close the calling thread's connection."""
