@@ -1,42 +1,92 @@
-"""The newest row of a series as of (t, w): what a decision is made from. One statement, found through one index."""
+"""The newest rows of series as of (t, w): what decisions are made from. One statement for any number of symbols.
+
+A series is found through one index and read backwards to the first version that was known; a sorted read of many
+questions lives in joining.py.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from feature_store.ages import closed_since
 from feature_store.rows import FeatureRow
 
 NEWEST = 2**63 - 1  # no watermark is greater
 
 _ORIGIN = {
-    "features.daily": sql.SQL(
-        "r.decision_at, r.sentiment_items, r.indicator_row_id, r.indicator_row_hash, '{}'::double precision[]"
-    ),
+    "features.daily": sql.SQL("r.decision_at, r.sentiment_items, r.indicator_row_id, r.indicator_row_hash, null"),
     "marts.indicators": sql.SQL("r.nominal_at, null, r.bar_id, r.bar_hash, r.state"),
 }
+
+# The greatest timestamp known, in its newest version. No bar is known a day before its label (the day begins at
+# UTC+14 first), which spares a question about the past all rows since. Without a source the one of best precedence that
+# has a row then answers.
+PROBE = """
+    select v.*
+    from raw.sources as s
+    cross join lateral (
+        select n.* from {view} as n
+        where n.definition = %(definition)s and n.source = s.source and n.symbol = q.symbol
+            and n.interval = %(interval)s and n.known_at <= {as_of} and n.watermark <= %(watermark)s
+            and n.timestamp <= {as_of} + interval '1 day'
+        order by n.timestamp desc, n.known_at desc, n.watermark desc, n.row_id desc
+        limit 1
+    ) as v
+    where {source}::text is null or s.source = {source}
+    order by s.precedence
+    limit 1
+"""
+
+_LATEST = """
+select {columns}, a.age_sessions, a.calendar, a.recorded_to
+from unnest(%(symbols)s::text[]) with ordinality as q (symbol, place)
+cross join lateral ({probe}) as r
+left join lateral features.age_at(r.symbol, r.interval, r.timestamp, %(as_of)s, %(watermark)s) as a on true
+order by q.place
+"""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Which rows are asked for: of a view, under a definition, at an interval, from a source (None: by precedence).
+
+    Attributes:
+        columns: Every feature column of the definition, in its order.
+        max_age_sessions: The definition's own limit; None for a definition without one.
+    """
+
+    view: str
+    definition: str
+    columns: tuple[str, ...]
+    max_age_sessions: int | None = None
+    interval: str = "1d"
+    source: str | None = None
 
 
 def row_columns(view: str, columns: tuple[str, ...]) -> sql.Composed:
     """Return the select list that `to_row` reads, from a relation named r."""
-    numbers = sql.SQL(", ").join(sql.SQL("r.{}").format(sql.Identifier(column)) for column in columns)
+    numbers = sql.SQL("").join(sql.SQL(", r.{}").format(sql.Identifier(column)) for column in columns)
     return sql.SQL(
         "r.row_id, r.row_hash, r.source, r.symbol, r.interval, r.timestamp, r.known_at, r.watermark,"
-        " r.source_watermark, {origin}, array[{numbers}]::double precision[]"
+        " r.source_watermark, {origin}{numbers}"
     ).format(origin=_ORIGIN[view], numbers=numbers)
 
 
-def to_row(view: str, definition: str, columns: tuple[str, ...], found: tuple[Any, ...]) -> FeatureRow:
-    """Return the row that a select of `row_columns` found."""
+def to_row(series: Series, found: Sequence[Any], age_sessions: int | None = None) -> FeatureRow:
+    """Return the row that a select of `row_columns` found; what follows the columns is not read."""
     row_id, row_hash, source, symbol, interval, timestamp, known_at, watermark, source_watermark = found[:9]
-    decision_at, items, input_id, input_hash, state, numbers = found[9:]
-    values: dict[str, float | None] = dict(zip(columns, numbers, strict=True))
+    decision_at, items, input_id, input_hash, state = found[9:14]
+    values: dict[str, float | None] = dict(zip(series.columns, found[14:], strict=False))
     return FeatureRow(
-        view=view,
-        definition=definition,
+        view=series.view,
+        definition=series.definition,
         row_id=row_id,
         row_hash=row_hash.hex(),
         source=source,
@@ -52,47 +102,41 @@ def to_row(view: str, definition: str, columns: tuple[str, ...], found: tuple[An
         sentiment_items=items,
         input_id=input_id,
         input_hash=input_hash.hex(),
-        state=tuple(state),
+        state=tuple(state or ()),
+        age_sessions=age_sessions,
+        max_age_sessions=series.max_age_sessions,
     )
 
 
-def latest_row(
-    conn: psycopg.Connection,
-    view: str,
-    definition: str,
-    columns: tuple[str, ...],
-    symbol: str,
-    interval: str,
-    as_of: datetime,
-    watermark: int | None,
-    source: str | None,
-) -> FeatureRow | None:
-    """Return the row of the greatest timestamp known at `as_of`, in its newest version by `watermark`.
+def latest_rows(
+    conn: psycopg.Connection, series: Series, symbols: Sequence[str], as_of: datetime, watermark: int | None
+) -> list[FeatureRow]:
+    """Return, for each symbol that has one, the row of the greatest timestamp known at `as_of`, in its newest version
+    by `watermark`, in the order asked."""
+    asked = {
+        "definition": series.definition,
+        "symbols": list(symbols),
+        "interval": series.interval,
+        "as_of": as_of,
+        "watermark": NEWEST if watermark is None else watermark,
+        "source": series.source,
+    }
+    with conn.cursor(binary=True) as cursor:
+        found = cursor.execute(_latest(series.view, series.columns), asked, prepare=True).fetchall()
+    return [to_row(series, row, _age(row, as_of)) for row in found]
 
-    Without a source the one of best precedence that has a row then answers.
-    """
-    query = sql.SQL("""
-        select {columns}
-        from raw.sources as s
-        cross join lateral (
-            select v.* from {view} as v
-            where v.definition = %(definition)s and v.source = s.source and v.symbol = %(symbol)s
-                and v.interval = %(interval)s and v.known_at <= %(as_of)s and v.watermark <= %(watermark)s
-            order by v.timestamp desc, v.known_at desc, v.watermark desc, v.row_id desc
-            limit 1
-        ) as r
-        where %(source)s::text is null or s.source = %(source)s
-        order by s.precedence
-        limit 1""").format(columns=row_columns(view, columns), view=sql.Identifier(*view.split(".")))
-    found = conn.execute(
-        query,
-        {
-            "definition": definition,
-            "symbol": symbol,
-            "interval": interval,
-            "as_of": as_of,
-            "watermark": NEWEST if watermark is None else watermark,
-            "source": source,
-        },
-    ).fetchone()
-    return None if found is None else to_row(view, definition, columns, found)
+
+def _age(found: Sequence[Any], as_of: datetime) -> int | None:
+    recorded, calendar, recorded_to = found[-3:]
+    if recorded_to is None:
+        return None
+    return int(recorded) + closed_since(calendar, recorded_to, as_of)
+
+
+@lru_cache(maxsize=64)
+def _latest(view: str, columns: tuple[str, ...]) -> bytes:
+    """The statement as bytes: the same text again is the same prepared statement."""
+    probe = sql.SQL(PROBE).format(
+        view=sql.Identifier(*view.split(".")), as_of=sql.SQL("%(as_of)s"), source=sql.SQL("%(source)s")
+    )
+    return sql.SQL(_LATEST).format(columns=row_columns(view, columns), probe=probe).as_string().encode()

@@ -12,18 +12,19 @@ store.training_set(service, ["AAPL"], start, end)        # each row as known whe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg import sql
 
 from feature_store import definitions, offline, services
 from feature_store.connections import Readers
 from feature_store.definitions import Definition
 from feature_store.offline import History
-from feature_store.online import latest_row
+from feature_store.online import Series, latest_rows, row_columns, to_row
 from feature_store.rows import FeatureRow
 from feature_store.services import FeatureService
 from trading.errors import NaiveTimeError
@@ -60,19 +61,14 @@ class FeatureStore:
     ) -> FeatureRow | None:
         """Return the newest row of `symbol` known at `as_of` and published by `watermark`; None if there was none.
 
-        How old it may be is the caller's rule, not the store's.
+        It says how old it is (`age_sessions`) and whether its definition allows that (`is_stale`).
 
         Raises:
             NaiveTimeError: `as_of` has no zone.
             EngineUnavailableError: PostgreSQL does not answer.
         """
-        moment = _zoned(as_of)
-        columns = self._definition(service.definition).columns
-        return self._readers.ask(
-            lambda conn: latest_row(
-                conn, service.view, service.definition, columns, symbol, interval, moment, watermark, source
-            )
-        )
+        found = self.latest(service, [symbol], as_of, watermark, source, interval)
+        return found[0] if found else None
 
     def latest(
         self,
@@ -81,10 +77,11 @@ class FeatureStore:
         as_of: datetime,
         watermark: int | None = None,
         source: str | None = None,
+        interval: str = "1d",
     ) -> list[FeatureRow]:
-        """Return `row` of each symbol that has one, in the order asked."""
-        found = (self.row(service, symbol, as_of, watermark, source) for symbol in symbols)
-        return [row for row in found if row is not None]
+        """Return `row` of each symbol that has one, in the order asked: one statement, however many there are."""
+        asked, moment = self._series(service, interval, source), _zoned(as_of)
+        return self._readers.ask(lambda conn: latest_rows(conn, asked, symbols, moment, watermark))
 
     def features(
         self,
@@ -169,20 +166,26 @@ class FeatureStore:
         self._readers.close()
 
     def _by_id(self, view: str, row_id: int, conn: psycopg.Connection) -> FeatureRow | None:
-        from psycopg import sql
-
-        from feature_store.online import row_columns, to_row
-
         relation = sql.Identifier(*view.split("."))
         named = conn.execute(
             sql.SQL("select definition from {} where row_id = %s").format(relation), (row_id,)
         ).fetchone()
         if named is None:
             return None
-        columns = self._definition(named[0]).columns
-        query = sql.SQL("select {} from {} as r where r.row_id = %s").format(row_columns(view, columns), relation)
+        series = self._series_of(self._definition(named[0]))
+        query = sql.SQL("select {} from {} as r where r.row_id = %s").format(
+            row_columns(view, series.columns), relation
+        )
         found = conn.execute(query, (row_id,)).fetchone()
-        return None if found is None else to_row(view, named[0], columns, found)
+        return None if found is None else to_row(series, found)
+
+    def _series(self, service: FeatureService, interval: str, source: str | None) -> Series:
+        return replace(self._series_of(self._definition(service.definition)), interval=interval, source=source)
+
+    @staticmethod
+    def _series_of(of: Definition) -> Series:
+        limit = of.parameters.get("max_age_sessions")
+        return Series(of.view, of.definition, of.columns, None if limit is None else int(limit))
 
     def _definition(self, name: str) -> Definition:
         if name not in self._definitions:
