@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from trading.adapters import gaps
 from trading.adapters.warehouse import Batch
 from trading.ingestion.candidates import Candidate, Defect, Parsed
+from trading.ingestion.gaps import Part
 from trading.ingestion.reader import Kind
 from trading.ingestion.report import BatchReport
 from trading.ingestion.rows import RawRow
@@ -29,6 +31,7 @@ class Judged:
     calendars: dict[str, str]
     rows: list[RawRow]
     rows_merged: int
+    parts: tuple[Part, ...] = ()
 
     @property
     def defects(self) -> list[Defect]:
@@ -73,6 +76,7 @@ def report_of_judged(
         quarantine=judged.broken,
         checks=tuple({**asdict(check), "passed": check.passed} for check in judged.verdict.checks),
         drafts=drafts,
+        parts={part.name: f"{part.symbol} from {part.first}" for part in judged.parts},
     )
 
 
@@ -89,16 +93,20 @@ def report_of_recorded(batch: Batch, found: dict[str, Any]) -> BatchReport:
         **{name: told[name] for name in ("quarantine", "drafts", "first_date", "last_date")},
         symbols=tuple(told["symbols"]),
         checks=tuple(told["checks"]),
+        parts=told.get("parts", {}),
     )
 
 
 def recorded_values(batch: Batch, judged: Judged, report: BatchReport) -> dict[str, Any]:
     """Return the columns of `raw.ingestion_batches` that a batch's outcome decides."""
     first, last = range_of(batch.kind, judged.verdict.good)
-    told = {name: getattr(report, name) for name in ("quarantine", "drafts", "first_date", "last_date")}
+    told = {name: getattr(report, name) for name in ("quarantine", "drafts", "first_date", "last_date", "parts")}
+    context: dict[str, Any] = {"calendars": judged.calendars}
+    if judged.parts:
+        context["parts"] = gaps.as_json(judged.parts)
     return {
         "status": report.status,
-        "reader": {"request": batch.reader.as_dict(), "context": {"calendars": judged.calendars}},
+        "reader": {"request": batch.reader.as_dict(), "context": context},
         "report": {**told, "symbols": list(report.symbols), "checks": list(report.checks)},
         "range_from": first,
         "range_to": last,

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from trading.adapters.sessions import read_sessions
-from trading.calendar import Sessions
+from trading.calendar import Sessions, bar_label
 
 # Only sessions whose answer this batch may have changed are looked at: those between its bars, the gap back to each
 # symbol's earlier bars, and, for a symbol that begins earlier than known, everything after its new beginning.
@@ -89,6 +89,18 @@ def publish_session_quality(conn: psycopg.Connection, source: str, intervals: se
         if first is not None:
             changed += _publish(conn, {**about, "first": first, "last": last})
     return changed
+
+
+def republish_session_quality(conn: psycopg.Connection, source: str, since: date, watermark: int) -> int:
+    """Judge the sessions from `since` on again, after instruments changed; return how many sessions changed."""
+    rows = conn.execute(
+        "select b.interval, max(b.timestamp) from raw.price_bars as b where b.source = %s group by 1", (source,)
+    ).fetchall()
+    first = bar_label(since)
+    about = {"source": source, "watermark": watermark, "first": first}
+    return sum(
+        _publish(conn, {**about, "interval": interval, "last": last}) for interval, last in rows if last >= first
+    )
 
 
 def expectations(series: Iterable[Series], sessions: Mapping[str, Sessions]) -> dict[date, list[str]]:

@@ -16,14 +16,18 @@ import psycopg
 from trading.adapters import warehouse
 from trading.adapters.batch_report import Judged, recorded_values, report_of_judged, report_of_recorded
 from trading.adapters.completeness import publish_session_quality
+from trading.adapters.gaps import known_parts, unexplained_gaps
 from trading.adapters.instruments import calendars_of, publish_drafts
 from trading.adapters.later_drops import confirm_later_drops
+from trading.adapters.listings import publish_listings
 from trading.adapters.object_store import payload_key
 from trading.adapters.placing import fill_sessions, place_bars, to_rows
 from trading.adapters.warehouse import Batch
 from trading.errors import InputError, NaiveTimeError, NoRowsError, QualityError
 from trading.ingestion.candidates import Parsed, parse
 from trading.ingestion.folding import folded
+from trading.ingestion.gaps import RULE as GAP_RULE
+from trading.ingestion.gaps import Gap, Part, name_of, rename, split_at
 from trading.ingestion.ports import Delivery, PayloadStore, Source
 from trading.ingestion.reader import Kind, Mode
 from trading.ingestion.report import BatchReport
@@ -88,6 +92,9 @@ def ingest(
     report = _already_ingested(database_url, batch)
     if report is None:
         report = _publish(database_url, object_store, batch, delivery, max_bad_share)
+    if kind in ("prices", "actions"):
+        listed = publish_listings(database_url, batch.source)
+        report = replace(report, drafts={**report.drafts, **listed})
     if batch.mode == "live":
         confirm_later_drops(database_url, object_store, batch)
     # Also after "already ingested": a run that died between publishing and deriving is completed by the next one.
@@ -125,7 +132,7 @@ def _publish(
             if (found := warehouse.earlier_batch(conn, batch, "published")) is not None:
                 conn.rollback()
                 return report_of_recorded(batch, found)
-            if _facts(conn, batch, judged.calendars) == judged.facts:
+            if _facts(conn, batch, parsed) == judged.facts:
                 return _write(conn, batch, judged, watermark)
             conn.rollback()
         # Another publisher changed what the rules rest on while we judged: read and judge again.
@@ -148,23 +155,48 @@ def _allowed_share(batch: Batch, judged: Judged, asked: float | None) -> float:
 
 
 def _judge(url: str, batch: Batch, parsed: Parsed) -> Judged:
-    named = (candidate.values.get("symbol") for candidate in parsed.candidates)
-    symbols = {symbol for symbol in named if symbol is not None}
     with warehouse.publishing(url) as conn:
-        calendars = dict.fromkeys(symbols, batch.reader.calendar) | calendars_of(conn, symbols)
-        facts = _facts(conn, batch, calendars)
+        facts = _facts(conn, batch, parsed)
+        parts = facts.parts
+        if batch.kind in ("prices", "actions"):
+            rename(parsed.candidates, parts)
+        calendars = _calendars(conn, batch, parsed, parts)
         if batch.kind == "prices":
             fill_sessions(conn, set(calendars.values()), parsed.candidates, batch.received_at.date())
             place_bars(conn, batch.source, parsed.candidates, calendars)
     left, rows_merged = folded(batch.kind, parsed.candidates)
     verdict = judge(batch.kind, left, facts)
     rows = to_rows(batch.kind, batch.source, verdict.good)
-    return Judged(parsed, verdict, facts, calendars, rows, rows_merged)
+    used = {candidate.values.get("symbol") for candidate in parsed.candidates}
+    return Judged(parsed, verdict, facts, calendars, rows, rows_merged, tuple(p for p in parts if p.name in used))
 
 
-def _facts(conn: psycopg.Connection, batch: Batch, calendars: dict[str, str]) -> Facts:
-    adjustments = warehouse.series_adjustments(conn, batch.source, calendars) if batch.kind == "prices" else {}
-    return Facts(batch.received_at, batch.mode, adjustments, warehouse.first_live_at(conn, batch.source, batch.kind))
+def _facts(conn: psycopg.Connection, batch: Batch, parsed: Parsed) -> Facts:
+    """Return what the rules rest on; asked again in the publishing transaction, where it must be the same."""
+    first_live_at = warehouse.first_live_at(conn, batch.source, batch.kind)
+    parts = known_parts(conn, batch.source) if batch.kind in ("prices", "actions") else ()
+    if batch.kind != "prices":
+        return Facts(batch.received_at, batch.mode, {}, first_live_at, parts=parts)
+    named = name_of(parts)
+    symbols = {named(symbol, day) for symbol, days in parsed.days.items() for day in days}
+    calendars = dict.fromkeys(symbols, batch.reader.calendar) | calendars_of(conn, symbols)
+    gaps: tuple[Gap, ...] = ()
+    if batch.reader.gap != "join":
+        gaps = unexplained_gaps(conn, batch.source, parsed, parts, calendars)
+    if batch.reader.gap == "split":
+        parts, gaps = tuple(split_at(gaps, parts)), tuple(gap for gap in gaps if gap.refused == "before")
+    adjustments = warehouse.series_adjustments(conn, batch.source, {*symbols, *(part.name for part in parts)})
+    return Facts(batch.received_at, batch.mode, adjustments, first_live_at, gaps, parts)
+
+
+def _calendars(conn: psycopg.Connection, batch: Batch, parsed: Parsed, parts: Sequence[Part]) -> dict[str, str]:
+    """Return the calendar of each symbol: of its instrument; of a new part that of the whole; else the stated one."""
+    found = {candidate.values.get("symbol") for candidate in parsed.candidates}
+    symbols = {symbol for symbol in found if symbol is not None}
+    wholes = {part.name: part.symbol for part in parts if part.name in symbols}
+    of_wholes = calendars_of(conn, wholes.values())
+    inherited = {name: of_wholes[whole] for name, whole in wholes.items() if whole in of_wholes}
+    return dict.fromkeys(symbols, batch.reader.calendar) | inherited | calendars_of(conn, symbols)
 
 
 def _write(conn: psycopg.Connection, batch: Batch, judged: Judged, watermark: int) -> BatchReport:
@@ -205,8 +237,13 @@ def _refuse(url: str, batch: Batch, judged: Judged, max_bad_share: float) -> Qua
     return QualityError(
         f"expected at most {max_bad_share:.0%} bad rows in {batch.payload_name}, found {judged.bad_share:.0%} "
         f"({judged.rows_quarantined} of {judged.parsed.rows_in}: {broken}); nothing was published, "
-        f"see raw.quarantined_rows of batch {batch_id}"
+        f"see raw.quarantined_rows of batch {batch_id}" + _first_gap(judged)
     )
+
+
+def _first_gap(judged: Judged) -> str:
+    detail = next((defect.detail for defect in judged.verdict.defects if defect.rule == GAP_RULE), None)
+    return f": {detail}" if detail else ""
 
 
 def _write_refused(conn: psycopg.Connection, batch: Batch, judged: Judged) -> int:

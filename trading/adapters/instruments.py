@@ -1,9 +1,10 @@
-"""Instruments in the warehouse, as ingestion needs them: the calendar of a symbol, and drafts for unknown symbols."""
+"""Instruments in the warehouse, as ingestion needs them: calendars, drafts for unknown symbols, new versions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
 
 import psycopg
@@ -14,6 +15,23 @@ from trading.identity import PRICE_SCALE, QUANTITY_SCALE, at_scale, row_hash
 _TICK, _LOT, _MULTIPLIER = Decimal("0.01"), Decimal(1), Decimal(1)
 
 
+@dataclass(frozen=True)
+class InstrumentRow:
+    """What a version of an instrument says, in the order of the columns and of its identity."""
+
+    symbol: str
+    asset_class: str
+    calendar: str
+    currency: str
+    tick_size: Decimal
+    lot_size: Decimal
+    multiplier: Decimal
+    sector: str | None
+    listed_on: date | None
+    delisted_on: date | None
+    is_draft: bool
+
+
 def calendars_of(conn: psycopg.Connection, symbols: Iterable[str]) -> dict[str, str]:
     """Return the exchange calendar of each symbol that has an instrument, by its newest version."""
     found = conn.execute(
@@ -22,6 +40,17 @@ def calendars_of(conn: psycopg.Connection, symbols: Iterable[str]) -> dict[str, 
         (sorted(set(symbols)),),
     )
     return {str(symbol): str(calendar) for symbol, calendar in found}
+
+
+def newest_instruments(conn: psycopg.Connection, symbols: Iterable[str]) -> dict[str, tuple[InstrumentRow, datetime]]:
+    """Return the newest version of each symbol's instrument, with the latest time since which one is known."""
+    found = conn.execute(
+        "select distinct on (i.symbol) i.symbol, i.asset_class, i.calendar, i.currency, i.tick_size, i.lot_size, "
+        "i.multiplier, i.sector, i.listed_on, i.delisted_on, i.is_draft, max(i.known_at) over (partition by i.symbol) "
+        "from trading.instruments as i where i.symbol = any(%s) order by i.symbol, i.watermark desc",
+        (sorted(set(symbols)),),
+    )
+    return {row[0]: (InstrumentRow(*row[:-1]), row[-1]) for row in found}
 
 
 def publish_drafts(
@@ -43,14 +72,20 @@ def publish_drafts(
     new = {symbol: calendars[symbol] for symbol in since if symbol not in known}
     older = [symbol for symbol, (is_draft, at) in known.items() if is_draft and since[symbol] < at]
     for symbol in sorted([*new, *older]):
-        _insert_draft(conn, symbol, calendars[symbol], since[symbol], watermark)
+        insert_version(conn, draft(symbol, calendars[symbol]), since[symbol], watermark)
     return new
 
 
-def _insert_draft(conn: psycopg.Connection, symbol: str, calendar: str, known_at: datetime, watermark: int) -> None:
+def draft(symbol: str, calendar: str) -> InstrumentRow:
+    """Return what is assumed of a symbol that nobody has described."""
     asset_class = "crypto" if calendar == "24/7" else "equity"
     sizes = (at_scale(_TICK, PRICE_SCALE), at_scale(_LOT, QUANTITY_SCALE), at_scale(_MULTIPLIER, QUANTITY_SCALE))
-    stated = (symbol, asset_class, calendar, "USD", *sizes, None, None, None, True, known_at)
+    return InstrumentRow(symbol, asset_class, calendar, "USD", *sizes, None, None, None, True)
+
+
+def insert_version(conn: psycopg.Connection, row: InstrumentRow, known_at: datetime, watermark: int) -> None:
+    """Write one version of an instrument, known from `known_at` on."""
+    stated = (*vars(row).values(), known_at)
     conn.execute(
         "insert into trading.instruments (symbol, asset_class, calendar, currency, tick_size, lot_size, multiplier, "
         "sector, listed_on, delisted_on, is_draft, known_at, watermark, row_hash) "

@@ -12,11 +12,12 @@ from typing import Any
 
 import psycopg
 
-from trading.adapters import warehouse
+from trading.adapters import gaps, warehouse
 from trading.adapters.placing import place_bars, to_rows
 from trading.errors import InputError, NoRowsError
 from trading.ingestion.candidates import Candidate, parse
 from trading.ingestion.folding import folded
+from trading.ingestion.gaps import rename
 from trading.ingestion.ports import PayloadStore
 from trading.ingestion.reader import Kind, Mode, Reader
 from trading.ingestion.rows import RawRow, VersionedRow
@@ -60,6 +61,7 @@ def good_rows(conn: psycopg.Connection, batch_id: int, batch: RecordedBatch, pay
         candidates = parse(payload, Reader.from_dict(batch.reader["request"])).candidates
     except NoRowsError:  # a live drop of nothing
         return []
+    rename(candidates, gaps.from_json(batch.reader.get("context", {}).get("parts", ())))
     if batch.kind == "prices":
         place_bars(conn, batch.source, candidates, batch.reader["context"]["calendars"])
     good = _without_quarantined(conn, batch_id, folded(batch.kind, candidates)[0])

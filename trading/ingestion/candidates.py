@@ -43,10 +43,15 @@ class Candidate:
 
 @dataclass
 class Parsed:
-    """All rows of a payload inside the partition asked for."""
+    """All rows of a payload inside the partition asked for.
+
+    `days`: by symbol, the days that the whole payload has priced bars of, also outside the partition: whether a series
+    has a gap does not depend on which month of it is asked for.
+    """
 
     candidates: list[Candidate] = field(default_factory=list)
     defects: list[Defect] = field(default_factory=list)
+    days: dict[str, set[date]] = field(default_factory=dict)
 
     @property
     def rows_in(self) -> int:
@@ -92,6 +97,8 @@ def _read_into(parsed: Parsed, record: Record, reader: Reader) -> None:
         return
     for values in found if isinstance(found, list) else [found]:
         about = values.pop("about")
+        if reader.kind == "prices" and prices.is_priced(values):
+            parsed.days.setdefault(values["symbol"], set()).add(values["timestamp"].date())
         if about is None or reader.wants(about):
             parsed.candidates.append(Candidate(record.number, values, content))
 

@@ -41,6 +41,11 @@ def read(record: Record, reader: Reader) -> dict[str, Any]:
     }
 
 
+def is_priced(values: Mapping[str, Any]) -> bool:
+    """Tell whether a bar says what it is about and has its prices."""
+    return all(values[name] is not None for name in ("symbol", "timestamp", *PRICES))
+
+
 def _interval(text: str) -> str:
     try:
         interval_length(text)

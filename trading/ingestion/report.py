@@ -21,6 +21,7 @@ class BatchReport:
         quarantine: Rule -> rows that broke it (a row may break several).
         checks: Each expectation: rule, columns, rows judged, rows that broke it.
         drafts: Symbols that were not known and got a draft instrument with the calendar named.
+        parts: Name -> what it is of symbols split at a long gap, such as QQQ.2 -> QQQ from 2011-03-23.
         first_date, last_date: The range of the good rows (ISO dates), None where there is none.
     """
 
@@ -46,6 +47,7 @@ class BatchReport:
     quarantine: dict[str, int] = field(default_factory=dict)
     checks: tuple[dict[str, Any], ...] = ()
     drafts: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -62,6 +64,7 @@ class BatchReport:
             f"{self.rows_unchanged} unchanged, {self.rows_merged} merged, {self.rows_quarantined} quarantined"
             + (f" ({broken})" if broken else "")
             + self._drafts()
+            + "".join(f"; {what} is published as {name}" for name, what in sorted(self.parts.items()))
         )
 
     def _drafts(self) -> str:

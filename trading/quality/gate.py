@@ -11,6 +11,8 @@ from typing import Any
 from trading.contracts.load import contracts
 from trading.errors import QualityError
 from trading.ingestion.candidates import Candidate, Defect
+from trading.ingestion.gaps import RULE as GAP_RULE
+from trading.ingestion.gaps import Gap, Part, refused_by
 from trading.ingestion.reader import Kind, Mode
 from trading.quality.suites import RULES, expectations, great_expectations
 
@@ -23,12 +25,16 @@ class Facts:
         received_at: When the batch was received; nothing in it may be from later.
         series_adjustments: The adjustment of each symbol that the source has bars of.
         first_live_at: When the source's first live batch of this kind was received; None where there is none.
+        gaps: Long gaps in the delivered series that nobody has explained yet.
+        parts: The parts into which symbols of the source were split before.
     """
 
     received_at: datetime
     mode: Mode
     series_adjustments: Mapping[str, str] = field(default_factory=dict)
     first_live_at: datetime | None = None
+    gaps: tuple[Gap, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,20 @@ class Verdict:
 
 
 def judge(kind: Kind, candidates: list[Candidate], facts: Facts) -> Verdict:
-    """Return the verdict on the candidates of one batch, duplicates already folded."""
+    """Return the verdict on the candidates of one batch, duplicates already folded.
+
+    Bars on the refused side of a gap are not judged further: whose they are decides which rules they keep.
+    """
+    defects = refused_by(facts.gaps, candidates, facts.parts)
+    refused = {defect.number for defect in defects}
+    verdict = _judged(kind, [one for one in candidates if one.number not in refused], facts)
+    if kind != "prices" or not candidates:
+        return verdict
+    check = Check(GAP_RULE, "symbol, timestamp", len(candidates), len(defects))
+    return Verdict(verdict.good, [*defects, *verdict.defects], [check, *verdict.checks])
+
+
+def _judged(kind: Kind, candidates: list[Candidate], facts: Facts) -> Verdict:
     if not candidates:
         return Verdict([], [], [])
     broken: dict[int, dict[str, str]] = defaultdict(dict)
