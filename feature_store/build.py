@@ -15,13 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from trading.adapters.postgres import connection
 from trading.errors import BuildError
 
 DBT_PROJECT = Path(__file__).parents[1] / "dbt"
 _STAMP = re.compile(r"^\d\d:\d\d:\d\d\s*")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # dagster-dbt asks for colours
+_BUILD_LOCK = 7046029254386354  # of this database, held while the first definitions are built
 _TELLING = ("Failure in", "Got ", "Compilation")
 
 
@@ -97,6 +100,30 @@ def dbt_build(
         error.add_note(done.stdout + done.stderr)
         raise error
     return DbtRun(tuple(command), done.stdout)
+
+
+def ensure_definitions(url: str) -> bool:
+    """Register the project's definitions where there are none yet; tell whether that was done.
+
+    A fresh platform has features from its first drop on. News counts for nothing in them until the main job has trained
+    a scorer and built its own. Two processes that come at once build once: the second waits for the first.
+
+    Raises:
+        BuildError: dbt ended with an error.
+    """
+    with connection(url) as conn:
+        if _has_definitions(conn):
+            return False
+        conn.execute("select pg_advisory_xact_lock(%s)", (_BUILD_LOCK,))
+        if _has_definitions(conn):
+            return False
+        dbt_build(url, arguments=("run", "--select", "config.materialized:versioned"))
+        return True
+
+
+def _has_definitions(conn: psycopg.Connection) -> bool:
+    row = conn.execute("select exists (select from features.definitions where view = 'features.daily')").fetchone()
+    return row is not None and bool(row[0])
 
 
 def _as_yaml(variables: Mapping[str, str]) -> str:

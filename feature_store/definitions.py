@@ -44,7 +44,9 @@ def active(url: str, view: str) -> str:
     with connection(url) as conn:
         row = conn.execute("select features.active(%s)", (view,)).fetchone()
     if row is None or row[0] is None:
-        raise InputError(f"expected {view} to have been built, found no active definition; run `tradeloom demo`")
+        raise InputError(
+            f"expected {view} to have been built, found no active definition; ingest prices or run `tradeloom demo`"
+        )
     return str(row[0])
 
 
