@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.blast_radius import blast_metadata
 from assets.scope import MarketScope
 from trading.adapters.ingest import ingest
 from trading.adapters.object_store import ObjectStore
@@ -83,7 +84,8 @@ def prices(
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]
     """Bars of the asked months: the payload to S3, the gate, then one publishing transaction."""
     report = _ingested("prices", context, scope, warehouse, payloads)
-    yield dg.MaterializeResult(asset_key=PRICE_BARS, metadata=batch_metadata(report))
+    consumed = blast_metadata(report, warehouse)
+    yield dg.MaterializeResult(asset_key=PRICE_BARS, metadata={**batch_metadata(report), **consumed})
     yield gate_result(report, PRICE_BARS)
     with warehouse.connection() as conn:
         row = conn.execute(_COMPLETENESS, [scope.source, scope.interval]).fetchone()
@@ -155,7 +157,8 @@ def _asset_result(
         passed = dg.AssetCheckResult(check_name=GATE, asset_key=key, passed=True, metadata=nothing)
         return dg.MaterializeResult(metadata=nothing, check_results=[passed])
     report = _ingested(kind, context, scope, warehouse, payloads)
-    return dg.MaterializeResult(metadata=batch_metadata(report), check_results=[gate_result(report, key)])
+    metadata = {**batch_metadata(report), **blast_metadata(report, warehouse)}
+    return dg.MaterializeResult(metadata=metadata, check_results=[gate_result(report, key)])
 
 
 def _ingested(

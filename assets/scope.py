@@ -61,6 +61,11 @@ class MarketScope(dg.ConfigurableResource):  # type: ignore[type-arg]
     mode: str = ""
     columns: dict[str, str] = {}  # noqa: RUF012
 
+    @property
+    def is_sample(self) -> bool:
+        """Whether this is the whole sample, as the demo runs it without options."""
+        return self.source == "sample" and not self.symbols
+
     def price_source(self) -> Source:
         """Return where prices and actions come from."""
         return self._source("prices", self.prices_file)

@@ -5,7 +5,7 @@ In-process on purpose: a run launched through the queue pays each step's imports
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import date
@@ -65,10 +65,23 @@ def run_main_job(
     Raises:
         TradeloomError: what a step raised, as it was raised; nothing after that step ran, and a rerun completes.
     """
+    first, last = days
+    months = {FIRST_KEY: f"{first:%Y-%m}-01", LAST_KEY: f"{last:%Y-%m}-01"}
+    return run_assets(scope, None, instance, tell, log, months)
+
+
+def run_assets(
+    scope: MarketScope,
+    selection: Sequence[dg.AssetKey] | None,
+    instance: dg.DagsterInstance,
+    tell: Tell,
+    log: Path,
+    tags: Mapping[str, str],
+) -> dg.ExecuteInProcessResult:
+    """Run these assets of `main` (all of them, if None) as one run of the instance; see `run_main_job`."""
     from orchestration.definitions import defs
 
     job = defs.resolve_job_def("main")
-    first, last = days
     run_id = str(uuid.uuid4())
     progress = Progress(_stages(defs), tell)
     instance.add_event_listener(run_id, progress.on_event)
@@ -77,7 +90,8 @@ def run_main_job(
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,
-            tags={FIRST_KEY: f"{first:%Y-%m}-01", LAST_KEY: f"{last:%Y-%m}-01"},
+            tags=dict(tags),
+            asset_selection=None if selection is None else list(selection),
             run_config=_run_config(scope),
         )
     assert isinstance(result, dg.ExecuteInProcessResult)

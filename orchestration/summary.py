@@ -9,6 +9,7 @@ from assets.paper import SESSIONS
 from assets.promotion import PROMOTIONS
 from assets.reporting.content import read_content
 from assets.reports import MAIN_JOB, newest_session_ids, registered_models
+from orchestration.revision_scene import revision_in_words
 from trading.adapters.postgres import Warehouse
 from trading.adapters.registry import ModelRegistry
 
@@ -68,6 +69,7 @@ def in_words(summary: Json) -> str:
             "",
             "The last fill, explained",
             *(f"  {line}" for line in str(summary["last_fill"]).splitlines()),
+            *(revision_in_words(summary["revision"]) if "revision" in summary else []),
             "",
             f"Report: {summary['report']}",
             f"Run {summary['run_id']} took {summary['seconds']:.0f} s in all.",

@@ -80,7 +80,12 @@ def _main_job(scope: MarketScope, days: tuple[date, date], tell: Callable[[str],
             result = run_main_job(scope, days, instance, tell, log)
         except dg.DagsterExecutionInterruptedError as error:  # Dagster turns Ctrl-C into this
             raise click.Abort from error
-        return summary_of(result, scope.source)
+        summary = summary_of(result, scope.source)
+        if scope.is_sample:
+            from orchestration.revision_scene import revise_the_sample
+
+            summary["revision"] = revise_the_sample(instance, tell, log.with_name("rebuild.log"))
+        return summary
 
 
 def _scope(

@@ -1,0 +1,229 @@
+"""What rests on what was changed: from corrected, late or recalled raw rows to feature rows and frozen training sets.
+
+A derived row (known_at, source_watermark) was made from a superseded version exactly if that version was visible to it
+and none that hides it was: a question of two numbers per row, so a million rows are traced in one pass. Decisions,
+fills and models are traced from the rows by trading/adapters/consumers.py. The words are in docs/blast-radius.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from feature_store.blast_radius_sql import (
+    BARS_TO_ROWS,
+    CHANGES,
+    CONSUMED,
+    DROP_ON_TIME_NEWS,
+    NEWS_CHANGES,
+    NEWS_TO_ROWS,
+    REACHES,
+    ROWS_OF_INDICATORS,
+    SERIES,
+    SNAPSHOTS,
+    SUMMARY,
+    WOULD_DIFFER,
+)
+from trading.adapters.recalls import Asked
+from trading.errors import InputError
+
+
+@dataclass(frozen=True)
+class Change:
+    """A raw row that was corrected, came late, or was recalled.
+
+    Attributes:
+        what: `bar`, `split` or `news`; why: `corrected`, `late` or `recalled`.
+        key: A bar's timestamp or a split's ex-date (ISO), or a news item's id.
+        old_id, new_id: The superseded row and the one that superseded it, in their raw table; None where there is none.
+        batch_id: The batch that brought the change; of a recall the batch that had brought the bar.
+    """
+
+    what: str
+    why: str
+    source: str
+    symbol: str | None
+    interval: str | None
+    timestamp: datetime
+    key: str
+    old_id: int | None
+    new_id: int | None
+    batch_id: int | None
+    known_at: datetime
+    watermark: int
+    detail: str
+
+
+@dataclass(frozen=True)
+class ConsumedRows:
+    """The rows of one definition that were made from a superseded version.
+
+    Attributes:
+        rows, changed: How many there are; how many have a newer version with other values.
+        ids, changed_ids: Their row ids in `view`, ascending.
+    """
+
+    view: str
+    definition: str
+    rows: int
+    changed: int
+    series: int
+    first_timestamp: datetime
+    last_timestamp: datetime
+    ids: list[int]
+    changed_ids: list[int]
+
+
+@dataclass(frozen=True)
+class ConsumedSnapshot:
+    """A frozen training set that holds such rows. `rows_differ`: how many of its rows it would freeze otherwise today."""
+
+    snapshot_id: str
+    sha256: str
+    object_key: str
+    view: str
+    definition: str
+    source: str
+    symbols: list[str]
+    watermark: int
+    row_count: int
+    rows: int
+    rows_differ: int
+
+
+@dataclass(frozen=True)
+class ConsumedSeries:
+    """Where the first prints of a series, which backtests read, rest on a superseded version, by publication."""
+
+    source: str
+    symbol: str
+    interval: str
+    first_timestamp: datetime
+    last_timestamp: datetime
+    first_watermark: int
+    last_watermark: int
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What of the feature store a change reaches."""
+
+    changes: list[Change] = field(default_factory=list)
+    rows: list[ConsumedRows] = field(default_factory=list)
+    series: list[ConsumedSeries] = field(default_factory=list)
+    snapshots: list[ConsumedSnapshot] = field(default_factory=list)
+
+    @property
+    def superseded_bars(self) -> list[int]:
+        """The bars that were corrected or recalled, which decisions and fills may name."""
+        return sorted({one.old_id for one in self.changes if one.what == "bar" and one.old_id is not None})
+
+
+def trace(conn: psycopg.Connection, asked: Asked) -> Reach:
+    """Return what the changes asked for reach; working tables live as long as the transaction of `conn`.
+
+    Raises:
+        InputError: there is no such batch.
+    """
+    _known_batch(conn, asked.batch)
+    for name in ("changes", "news_changes", "reaches", "consumed"):
+        conn.execute(sql.SQL("drop table if exists pg_temp.{}").format(sql.Identifier(name)))
+    conn.execute("set local work_mem = '128MB'")  # whole histories are sorted, one at a time
+    conn.execute(CHANGES, asked.parameters())
+    conn.execute(NEWS_CHANGES, asked.parameters())
+    conn.execute(REACHES)
+    conn.execute(CONSUMED)
+    _trace_rows(conn)
+    conn.execute("analyze pg_temp.consumed")
+    conn.execute(DROP_ON_TIME_NEWS)
+    return Reach(_changes(conn), _rows(conn), _series(conn), _snapshots(conn))
+
+
+def _known_batch(conn: psycopg.Connection, batch: int | None) -> None:
+    if batch is not None:
+        found = conn.execute("select 1 from raw.ingestion_batches where batch_id = %s", [batch]).fetchone()
+        if found is None:
+            raise InputError(f"expected a batch by its number, found no batch {batch}; see raw.ingestion_batches")
+
+
+def _trace_rows(conn: psycopg.Connection) -> None:
+    """Indicator rows first: daily rows are found through the indicator rows that they were made from."""
+    found = conn.execute(
+        "select definition, view, columns, parameters from features.definitions order by view desc, definition"
+    ).fetchall()
+    reached, told = (_any(conn, "reaches"), _any(conn, "news_changes"))
+    for definition, view, columns, parameters in found:
+        asked = {"definition": definition, **{name: parameters.get(name) for name in _PARAMETERS}}
+        if reached:
+            step = BARS_TO_ROWS if view == "marts.indicators" else ROWS_OF_INDICATORS
+            conn.execute(_of_view(step, view, columns), asked)
+            conn.execute("analyze pg_temp.consumed")
+        if told and view == "features.daily":
+            conn.execute(_of_view(NEWS_TO_ROWS, view, columns), asked)
+
+
+_PARAMETERS = ("indicators", "scorer", "scorer_version")
+
+
+def _of_view(step: str, view: str, columns: Sequence[str]) -> sql.Composed:
+    names = [sql.Identifier(name) for name in columns]
+    return sql.SQL(step).format(
+        view=sql.Identifier(*view.split(".")),
+        mine=sql.SQL(", ").join(sql.SQL("i.{}").format(name) for name in names),
+        newest=sql.SQL(", ").join(sql.SQL("n.{}").format(name) for name in names),
+    )
+
+
+def _any(conn: psycopg.Connection, table: str) -> bool:
+    query = sql.SQL("select exists (select from pg_temp.{})").format(sql.Identifier(table))
+    return bool((conn.execute(query).fetchone() or (False,))[0])
+
+
+def _changes(conn: psycopg.Connection) -> list[Change]:
+    return conn.cursor(row_factory=class_row(Change)).execute(_LISTED).fetchall()
+
+
+_LISTED = """
+select
+    c.what, c.why, c.source, c.symbol, c.interval, c.timestamp,
+    to_char(c.timestamp, case when c.interval = '1d' then 'YYYY-MM-DD' else 'YYYY-MM-DD"T"HH24:MI"Z"' end) as key,
+    c.old_id, c.new_id, c.batch_id, c.known_at, c.watermark, c.detail
+from pg_temp.changes as c
+union all
+select
+    'news', n.why, n.source, null, null, n.nominal_at, n.news_id, n.old_item, n.new_item, n.batch_id, n.known_at,
+    n.watermark, n.detail
+from pg_temp.news_changes as n
+order by 1, 3, 4, 6, 12
+"""
+
+
+def _rows(conn: psycopg.Connection) -> list[ConsumedRows]:
+    return conn.cursor(row_factory=class_row(ConsumedRows)).execute(SUMMARY).fetchall()
+
+
+def _series(conn: psycopg.Connection) -> list[ConsumedSeries]:
+    return conn.cursor(row_factory=class_row(ConsumedSeries)).execute(SERIES).fetchall()
+
+
+def _snapshots(conn: psycopg.Connection) -> list[ConsumedSnapshot]:
+    return [ConsumedSnapshot(**one, rows_differ=_differ(conn, one)) for one in _dicts(conn, SNAPSHOTS)]
+
+
+def _dicts(conn: psycopg.Connection, query: str) -> list[dict[str, Any]]:
+    from psycopg.rows import dict_row
+
+    return conn.cursor(row_factory=dict_row).execute(query).fetchall()
+
+
+def _differ(conn: psycopg.Connection, snapshot: dict[str, Any]) -> int:
+    """Count the rows that freezing the same window now would give otherwise."""
+    query = sql.SQL(WOULD_DIFFER).format(view=sql.Identifier(*snapshot["view"].split(".")))
+    found = conn.execute(query, {"snapshot_id": snapshot["snapshot_id"], "sha256": snapshot["sha256"]}).fetchone()
+    return int(found[0]) if found else 0

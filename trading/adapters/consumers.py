@@ -1,0 +1,302 @@
+"""Who consumed given feature rows, bars and training sets: decisions, fills, positions, backtests, models, promotions.
+
+The rows come from feature_store/blast_radius.py; here they are looked up in the ledger and the registry, which is asked
+only where a training set is concerned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+
+@dataclass(frozen=True)
+class ConsumedDecision:
+    """A decision that was served such a row, or was taken at such a bar.
+
+    Attributes:
+        is_changed: A number that its model reads is another one in the row's newest version.
+    """
+
+    decision_id: str
+    session_id: str
+    symbol: str
+    timestamp: datetime
+    outcome: str
+    model_name: str
+    model_version: str
+    is_changed: bool
+
+
+@dataclass(frozen=True)
+class ConsumedFill:
+    """A fill of such a decision's order, or one at such a bar's open."""
+
+    fill_id: str
+    session_id: str
+    symbol: str
+    side: str
+    quantity: Decimal
+    timestamp: datetime
+
+
+@dataclass(frozen=True)
+class OpenPosition:
+    """A position that is held now and that such a fill is part of."""
+
+    session_id: str
+    session_name: str
+    session_status: str
+    symbol: str
+    quantity: Decimal
+    cost_usd: Decimal
+
+
+@dataclass(frozen=True)
+class ConsumedBacktest:
+    """A backtest that read such rows."""
+
+    backtest_id: str
+    model_name: str
+    model_version: str
+    first_timestamp: datetime
+    last_timestamp: datetime
+
+
+@dataclass(frozen=True)
+class ConsumingModel:
+    """A model version whose card names such a training set."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    snapshot_id: str
+
+
+@dataclass(frozen=True)
+class ConsumingPromotion:
+    """A verdict about such a version, or one that compared with it."""
+
+    promotion_id: int
+    model_name: str
+    alias: str
+    from_version: str | None
+    to_version: str
+    verdict: str
+
+
+class ReadSeries(Protocol):
+    """Where first prints of a series rest on a superseded version (`feature_store.blast_radius.ConsumedSeries`)."""
+
+    @property
+    def source(self) -> str:
+        """Whose series."""
+
+    @property
+    def symbol(self) -> str:
+        """Of what."""
+
+    @property
+    def first_timestamp(self) -> datetime:
+        """The first such row."""
+
+    @property
+    def last_timestamp(self) -> datetime:
+        """The last such row."""
+
+    @property
+    def first_watermark(self) -> int:
+        """When the first of them was published."""
+
+    @property
+    def last_watermark(self) -> int:
+        """Until when they were read."""
+
+
+class Versions(Protocol):
+    """The part of the registry that lists versions."""
+
+    def names(self) -> list[str]:
+        """Return the registered models."""
+        ...
+
+    def versions(self, name: str) -> list[Any]:
+        """Return the versions of one, with their tags and aliases."""
+        ...
+
+
+# Only what the model reads counts as changed: the columns of the session's feature service.
+_DECISIONS = """
+select
+    d.decision_id, d.session_id, d.symbol, d.timestamp, d.outcome, d.model_name, d.model_version,
+    coalesce(now_said.differs, false) as is_changed
+from trading.decisions as d
+join trading.sessions as s on s.session_id = d.session_id
+left join lateral (
+    select exists (
+        select from jsonb_array_elements_text(s.feature_service -> 'columns') as c (name)
+        where to_jsonb(n) -> c.name is distinct from to_jsonb(f) -> c.name
+    ) as differs
+    from {view} as f
+    join {view} as n
+        on n.definition = f.definition and n.source = f.source and n.symbol = f.symbol and n.interval = f.interval
+        and n.timestamp = f.timestamp
+    where f.row_id = d.feature_row_id and d.feature_row_id = any(%(changed)s)
+    order by n.known_at desc, n.watermark desc, n.row_id desc
+    limit 1
+) as now_said on true
+where d.definition = %(definition)s and d.feature_row_id = any(%(rows)s)
+"""
+
+_AT_BARS = """
+select
+    d.decision_id, d.session_id, d.symbol, d.timestamp, d.outcome, d.model_name, d.model_version, false as is_changed
+from trading.decisions as d
+where d.bar_id = any(%(bars)s)
+"""
+
+_FILLS = """
+select f.fill_id, f.session_id, f.symbol, f.side, f.quantity, f.timestamp
+from trading.fills as f
+join trading.order_intents as i using (client_order_id)
+where i.decision_id = any(%(decisions)s) or f.bar_id = any(%(bars)s)
+order by f.timestamp, f.fill_id
+"""
+
+# A position rests on the fills since it was last flat; splits move it as fills do.
+_POSITIONS = """
+with moves as (
+    select
+        f.session_id, f.symbol, f.timestamp, 1 as place, f.fill_id,
+        case f.side when 'buy' then f.quantity else -f.quantity end as quantity
+    from trading.fills as f
+    where exists (
+        select from trading.fills as c
+        where c.fill_id = any(%(fills)s) and c.session_id = f.session_id and c.symbol = f.symbol)
+    union all
+    select s.session_id, s.symbol, s.timestamp, 0, null, s.quantity_after - s.quantity_before
+    from trading.position_splits as s
+),
+
+running as (
+    select
+        m.*,
+        sum(m.quantity) over (
+            partition by m.session_id, m.symbol order by m.timestamp, m.place, m.fill_id
+        ) as held,
+        row_number() over (partition by m.session_id, m.symbol order by m.timestamp, m.place, m.fill_id) as number
+    from moves as m
+),
+
+opened as (
+    select r.session_id, r.symbol, coalesce(max(r.number) filter (where r.held = 0), 0) as flat_at
+    from running as r
+    group by r.session_id, r.symbol
+)
+
+select p.session_id, s.name as session_name, s.status as session_status, p.symbol, p.quantity, p.cost_usd
+from opened as o
+join trading.positions as p on p.session_id = o.session_id and p.symbol = o.symbol and p.quantity > 0
+join trading.sessions as s on s.session_id = p.session_id
+where exists (
+    select from running as r
+    where r.session_id = o.session_id and r.symbol = o.symbol and r.number > o.flat_at and r.fill_id = any(%(fills)s))
+order by s.name, p.session_id, p.symbol
+"""
+
+_BACKTESTS = """
+select distinct b.backtest_id, b.model_name, b.model_version, b.first_timestamp, b.last_timestamp, b.created_at
+from unnest(
+    %(sources)s::text[], %(symbols)s::text[], %(first)s::timestamptz[], %(last)s::timestamptz[], %(from)s::bigint[],
+    %(until)s::bigint[]
+) as c (source, symbol, first_at, last_at, from_watermark, until_watermark)
+join trading.backtests as b
+    on b.source = c.source and c.symbol = any(b.symbols)
+    and b.first_timestamp <= c.last_at and b.last_timestamp >= c.first_at
+    and b.watermark between c.from_watermark and c.until_watermark
+order by b.created_at, b.backtest_id
+"""
+
+_PROMOTIONS = """
+select p.promotion_id, p.model_name, p.alias, p.from_version, p.to_version, p.verdict
+from trading.promotions as p
+join unnest(%(names)s::text[], %(versions)s::text[]) as m (name, version)
+    on m.name = p.model_name and m.version in (p.to_version, p.from_version)
+group by p.promotion_id
+order by p.promotion_id
+"""
+
+
+def decisions_on(
+    conn: psycopg.Connection,
+    rows: Mapping[tuple[str, str], tuple[Collection[int], Collection[int]]],
+    bars: Collection[int],
+) -> list[ConsumedDecision]:
+    """Return the decisions that were served the rows or taken at the bars, by time.
+
+    Args:
+        rows: (view, definition) -> (row ids, those of them whose newest version says something else).
+        bars: Ids in raw.price_bars.
+    """
+    cursor, found = conn.cursor(row_factory=class_row(ConsumedDecision)), dict[str, ConsumedDecision]()
+    for one in cursor.execute(_AT_BARS, {"bars": list(bars)}).fetchall():
+        found[one.decision_id] = one
+    for (view, definition), (ids, changed) in rows.items():
+        asked = {"definition": definition, "rows": list(ids), "changed": list(changed)}
+        query = sql.SQL(_DECISIONS).format(view=sql.Identifier(*view.split(".")))
+        found |= {one.decision_id: one for one in cursor.execute(query, asked).fetchall()}
+    return sorted(found.values(), key=lambda one: (one.timestamp, one.decision_id))
+
+
+def fills_of(conn: psycopg.Connection, decisions: Collection[str], bars: Collection[int]) -> list[ConsumedFill]:
+    """Return the fills of these decisions' orders and those at these bars, by time."""
+    asked = {"decisions": list(decisions), "bars": list(bars)}
+    return conn.cursor(row_factory=class_row(ConsumedFill)).execute(_FILLS, asked).fetchall()
+
+
+def positions_on(conn: psycopg.Connection, fills: Collection[str]) -> list[OpenPosition]:
+    """Return the positions, of running or finished sessions, that these fills are part of: since it was last flat."""
+    return conn.cursor(row_factory=class_row(OpenPosition)).execute(_POSITIONS, {"fills": list(fills)}).fetchall()
+
+
+def backtests_on(conn: psycopg.Connection, series: Sequence[ReadSeries]) -> list[ConsumedBacktest]:
+    """Return the backtests whose window, symbols and publication read these first prints, oldest first."""
+    asked = {
+        "sources": [one.source for one in series],
+        "symbols": [one.symbol for one in series],
+        "first": [one.first_timestamp for one in series],
+        "last": [one.last_timestamp for one in series],
+        "from": [one.first_watermark for one in series],
+        "until": [one.last_watermark for one in series],
+    }
+    return [ConsumedBacktest(*row[:5]) for row in conn.execute(_BACKTESTS, asked)]
+
+
+def models_on(registry: Versions, snapshots: Collection[str]) -> list[ConsumingModel]:
+    """Return the versions whose card names one of these training sets, by name and number; without any nobody is asked.
+
+    Raises:
+        EngineUnavailableError: MLflow does not answer.
+    """
+    if not snapshots:
+        return []
+    found = [
+        ConsumingModel(name, one.version, one.aliases, one.tags["snapshot_id"])
+        for name in registry.names()
+        for one in registry.versions(name)
+        if one.tags.get("snapshot_id") in snapshots
+    ]
+    return sorted(found, key=lambda one: (one.name, int(one.version)))
+
+
+def promotions_of(conn: psycopg.Connection, models: Sequence[ConsumingModel]) -> list[ConsumingPromotion]:
+    """Return the verdicts that name these versions, oldest first."""
+    asked = {"names": [one.name for one in models], "versions": [one.version for one in models]}
+    return conn.cursor(row_factory=class_row(ConsumingPromotion)).execute(_PROMOTIONS, asked).fetchall()
