@@ -6,25 +6,30 @@ store = FeatureStore(postgres_url)
 service = store.newest_service("trader-daily")
 store.features(service, ["AAPL", "MSFT"], as_of=...)     # history, as known at one moment
 store.row(service, "AAPL", as_of=..., watermark=...)     # what a decision is made from
+store.as_of_join(service, entities)                      # a million (symbol, as_of) questions at once
 store.training_set(service, ["AAPL"], start, end)        # each row as known when it was decided on
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 
-from feature_store import definitions, offline, services
+from feature_store import asof, definitions, offline, services
 from feature_store.connections import Readers
+from feature_store.copies import Copies
 from feature_store.definitions import Definition
 from feature_store.offline import History
 from feature_store.online import Series, latest_rows, row_columns, to_row
+from feature_store.questions import Questions, questions
 from feature_store.rows import FeatureRow
 from feature_store.services import FeatureService
 from trading.errors import NaiveTimeError
@@ -43,10 +48,16 @@ class Recomputed:
 
 
 class FeatureStore:
-    """Features of one warehouse, read-only; one open connection per thread that asks."""
+    """Features of one warehouse, read-only; one open connection per thread that asks.
 
-    def __init__(self, postgres_url: str) -> None:
+    Args:
+        copies: Where large joins keep local copies of rows; what is in it can be deleted at any time. None: the folder
+            `cache/features` of TRADELOOM_HOME, or of the user's own cache where that is not set.
+    """
+
+    def __init__(self, postgres_url: str, copies: Path | None = None) -> None:
         self._url = postgres_url
+        self._copies = Copies(copies or _default_folder())
         self._readers = Readers(postgres_url)
         self._definitions: dict[str, Definition] = {}
 
@@ -97,6 +108,25 @@ class FeatureStore:
             as_of=_zoned(as_of) if as_of else None, watermark=watermark, source=source,
         )  # fmt: skip
         return self._readers.ask(partial(offline.history, asked=asked))
+
+    def as_of_join(
+        self, service: FeatureService, entities: DataFrame, watermark: int | None = None, interval: str = "1d"
+    ) -> DataFrame:
+        """Return `entities` with the features of the latest row known at each one's moment, in its newest version.
+
+        Args:
+            entities: Columns `symbol` and `as_of` (times with a zone), perhaps `source`; others are carried along.
+            watermark: Only what was published up to it; everything, if None.
+
+        Returns:
+            The rows in their order and under their index, with `source` (unless given), `timestamp`, `known_at`,
+            `decision_at`, `watermark`, `row_id` and the service's columns; all of them empty where nothing was known.
+
+        Raises:
+            InputError, NaiveTimeError: the frame asks for nothing that can be answered.
+        """
+        asked, of = questions(entities, service.columns), self._series(service, interval, None)
+        return self._readers.ask(lambda conn: self._joined(conn, of, service.columns, asked, watermark))
 
     def training_set(
         self,
@@ -165,6 +195,14 @@ class FeatureStore:
         """Close the calling thread's connection."""
         self._readers.close()
 
+    def _joined(
+        self, conn: psycopg.Connection, of: Series, columns: Sequence[str], asked: Questions, watermark: int | None
+    ) -> DataFrame:
+        missing = self._copies.rows_missing(conn, of) if len(asked) > asof.FEW else 0
+        if asof.plan_of(len(asked), missing) is asof.Plan.LOOKUPS:
+            return asof.lookups(conn, of, columns, asked, watermark)
+        return asof.by_copy(conn, self._copies, of, columns, asked, watermark)
+
     def _by_id(self, view: str, row_id: int, conn: psycopg.Connection) -> FeatureRow | None:
         relation = sql.Identifier(*view.split("."))
         named = conn.execute(
@@ -191,6 +229,12 @@ class FeatureStore:
         if name not in self._definitions:
             self._definitions[name] = definitions.definition(self._url, name)
         return self._definitions[name]
+
+
+def _default_folder() -> Path:
+    home = os.environ.get("TRADELOOM_HOME")
+    cache = Path(home) / "cache" if home else Path.home() / ".cache" / "tradeloom"
+    return cache.expanduser() / "features"
 
 
 def _zoned(moment: datetime) -> datetime:

@@ -1,6 +1,10 @@
 {{ config(
     materialized='versioned',
-    parameters={'scorer': var('scorer'), 'scorer_version': var('scorer_version') | string}
+    parameters={
+        'scorer': var('scorer'),
+        'scorer_version': var('scorer_version') | string,
+        'max_age_sessions': 3
+    }
 ) }}
 
 -- depends_on: {{ ref('indicators') }}
@@ -64,7 +68,7 @@ final as (
         return_5d,
         return_20d,
         volatility_20d,
-        {{- own_features_of_a_day() }}
+        {{- own_of_a_day() }}
         sentiment
     from scored
 

@@ -1,4 +1,8 @@
-{{ config(materialized='versioned', parameters={'context_bars': 50}) }}
+{% set max_gap = {'1d': '15 days', 'other': '10 days'} %}
+{{ config(
+    materialized='versioned',
+    parameters={'context_bars': 50, 'max_gap': max_gap, 'row_hash': 2}
+) }}
 
 -- depends_on: {{ ref('int_price_bars__adjusted') }}
 with pending as (
@@ -7,7 +11,7 @@ with pending as (
 
 ),
 
-adjusted as materialized (
+adjusted as (
 
     select
         source,
@@ -24,8 +28,33 @@ adjusted as materialized (
         (high * factor)::double precision as high,
         (low * factor)::double precision as low,
         (close * factor)::double precision as close,
-        volume::double precision / factor::double precision as volume
+        volume::double precision / factor::double precision as volume,
+        date_part('epoch', timestamp) as at_time,
+        date_part(
+            'epoch',
+            case interval
+                when '1d' then '{{ max_gap["1d"] }}'::interval
+                else '{{ max_gap["other"] }}'::interval
+            end
+        ) as max_gap
     from pending
+    -- A number is cast once, here, not in each window that reads it.
+    offset 0 -- noqa: AM09
+
+),
+
+-- A seed of 70 brings the last 50 closes with it, where no bars go before as context.
+looked_back as (
+
+    select
+        *,{{ own_over_bars() }}
+        coalesce(lag(close, 1) over series, seed[3]) as close_1,
+        coalesce(lag(close, 5) over series, seed[65 + row_number() over series]) as close_5,
+        coalesce(lag(close, 20) over series, seed[50 + row_number() over series]) as close_20,
+        coalesce(lag(close, 21) over series, seed[49 + row_number() over series]) as close_21,
+        coalesce(lag(close, 50) over series, seed[20 + row_number() over series]) as close_50
+    from adjusted
+    window series as (partition by source, symbol, interval order by timestamp){{ own_windows() }}
 
 ),
 
@@ -33,43 +62,14 @@ stepped as (
 
     select
         *,
-        features.indicator_state_v1(seed, high, low, close, volume)
-        filter (where not is_context) over up_to_now as state,
-        lag(close, 1) over series as close_1_before,
-        lag(close, 5) over series as close_5_before,
-        lag(close, 20) over series as close_20_before,
-        sum(close) over window_20 / 20.0::double precision as mean_20,
-        sum(close) over window_50 / 50.0::double precision as mean_50,
-        stddev_pop(close) over window_20 as deviation_20{{ own_features_over_bars() }}
-    from adjusted
-    window
-        series as (partition by source, symbol, interval order by timestamp),
-        up_to_now as (series rows between unbounded preceding and current row),
-        window_20 as (series rows between 19 preceding and current row),
-        window_50 as (series rows between 49 preceding and current row)
-
-),
-
-returned as (
-
-    select
-        *,
-        state[1] as bars,
-        (close - close_1_before) / close_1_before as return_1d
-    from stepped
-
-),
-
-spread as (
-
-    select
-        *,
-        stddev_samp(return_1d) over (
+        features.indicator_state_v2(
+            seed, at_time, max_gap, high, low, close, volume, close_20, close_21, close_50
+        ) filter (where not is_context) over (
             partition by source, symbol, interval
             order by timestamp
-            rows between 19 preceding and current row
-        ) as return_deviation_20
-    from returned
+            rows between unbounded preceding and current row
+        ) as state
+    from looked_back
 
 ),
 
@@ -89,38 +89,40 @@ final as (
         high,
         low,
         close,
-        volume,
-        case when bars >= 20 then mean_20 end as sma_20,
-        case when bars >= 50 then mean_50 end as sma_50,
-        case when bars >= 12 then state[3] end as ema_12,
-        case when bars >= 26 then state[4] end as ema_26,
+        volume,{{ own_warmed_up() }}
+        case when state[1] >= 20 then state[12] / 20.0::double precision end as sma_20,
+        case when state[1] >= 50 then state[14] / 50.0::double precision end as sma_50,
+        case when state[1] >= 12 then state[4] end as ema_12,
+        case when state[1] >= 26 then state[5] end as ema_26,
         case
-            when bars >= 15 and state[7] + state[8] < 1e-14::double precision
+            when state[1] >= 15 and state[8] + state[9] < 1e-14::double precision
                 then 0.0::double precision
-            when bars >= 15
-                then 100.0::double precision * (state[7] / (state[7] + state[8]))
+            when state[1] >= 15
+                then 100.0::double precision * (state[8] / (state[8] + state[9]))
         end as rsi_14,
-        case when bars >= 34 then state[5] - state[4] end as macd,
-        case when bars >= 34 then state[6] end as macd_signal,
-        case when bars >= 34 then state[5] - state[4] - state[6] end as macd_histogram,
+        case when state[1] >= 34 then state[6] - state[5] end as macd,
+        case when state[1] >= 34 then state[7] end as macd_signal,
+        case when state[1] >= 34 then state[6] - state[5] - state[7] end as macd_histogram,
         case
-            when bars >= 20 then mean_20 + 2.0::double precision * deviation_20
+            when state[1] >= 20
+                then
+                    state[12] / 20.0::double precision
+                    + 2.0::double precision * sqrt(state[13] / 20.0::double precision)
         end as bollinger_upper_20,
-        case when bars >= 20 then mean_20 end as bollinger_middle_20,
+        case when state[1] >= 20 then state[12] / 20.0::double precision end as bollinger_middle_20,
         case
-            when bars >= 20 then mean_20 - 2.0::double precision * deviation_20
+            when state[1] >= 20
+                then
+                    state[12] / 20.0::double precision
+                    - 2.0::double precision * sqrt(state[13] / 20.0::double precision)
         end as bollinger_lower_20,
-        case when bars >= 15 then state[9] end as atr_14,
-        state[10] as obv,
-        return_1d,
-        case
-            when bars >= 6 then (close - close_5_before) / close_5_before
-        end as return_5d,
-        case
-            when bars >= 21 then (close - close_20_before) / close_20_before
-        end as return_20d,
-        case when bars >= 21 then return_deviation_20 end as volatility_20d{{ own_warmed_up() }}
-    from spread
+        case when state[1] >= 15 then state[10] end as atr_14,
+        state[11] as obv,
+        case when state[1] >= 2 then (close - close_1) / close_1 end as return_1d,
+        case when state[1] >= 6 then (close - close_5) / close_5 end as return_5d,
+        case when state[1] >= 21 then (close - close_20) / close_20 end as return_20d,
+        case when state[1] >= 21 then sqrt(state[16] / 19.0::double precision) end as volatility_20d
+    from stepped
     where not is_context
 
 )

@@ -104,15 +104,10 @@ def test_a_function_changed_under_its_name_is_refused(warehouse: Any) -> None:
     w.publish("sample", bars(w, DAYS[3:5]))
     w.conn.execute("create or replace function features.as_timestamp(of_day date) returns timestamptz language sql immutable"
                    " return of_day::timestamp at time zone 'UTC'")  # fmt: skip
-    source = w.one("select prosrc from pg_proc where proname = 'indicator_step_v1'")
-    changed = source.replace("/ 14.0", "/ 14.5")
-    w.conn.execute(
-        "create or replace function features.indicator_step_v1(state double precision[], seed double precision[],"
-        " high double precision, low double precision, close double precision, volume double precision)"
-        f" returns double precision[] language plpgsql immutable parallel safe as $x${changed}$x$"
-    )
+    changed = w.one("select pg_get_functiondef('features.indicator_step_v2'::regproc)").replace("/ 14.0", "/ 14.5")
+    w.conn.execute(changed)
     with pytest.raises(
-        psycopg.errors.IntegrityConstraintViolation, match=r"indicator_step_v1.*put the change into a new name"
+        psycopg.errors.IntegrityConstraintViolation, match=r"indicator_step_v2.*put the change into a new name"
     ):
         w.advance()
     assert w.one("select count(*) from marts.indicators") == 3
@@ -170,6 +165,6 @@ def test_a_feature_that_is_no_number_is_refused(warehouse: Any) -> None:
 
 
 def test_a_failing_build_says_what_dbt_said(empty_warehouse: Any, project: Path) -> None:
-    change(project / "models/marts/indicators.sql", "features.indicator_state_v1", "features.no_such_function")
+    change(project / "models/marts/indicators.sql", "features.indicator_state_v2", "features.no_such_function")
     with pytest.raises(BuildError, match="no_such_function"):
         dbt_build(empty_warehouse.url, arguments=("run", "--select", "indicators"), project=project)

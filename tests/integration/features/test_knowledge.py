@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_store.rows import FeatureRow
+from feature_store.rows import RECORD_FORM, FeatureRow
 
 pytestmark = pytest.mark.engines
 
@@ -55,9 +55,7 @@ def rebuild(published: Published, as_of: datetime) -> dict[date, tuple[Any, date
     """Return day -> (bar, known_at, numbers in column order, state)."""
     bars = newest(published.bars, lambda v: v.known, lambda v: v.day, as_of)
     splits = newest(published.splits, lambda v: v.known_at, lambda v: v.ex_date, as_of)
-    state: list[float] | None = None
-    closes: list[float] = []
-    returns: list[float | None] = []
+    series = Series()
     answer = {}
     known_at = datetime.min.replace(tzinfo=UTC)
     for bar in bars:
@@ -68,18 +66,66 @@ def rebuild(published: Published, as_of: datetime) -> dict[date, tuple[Any, date
         known_at = max([known_at, bar.known, *(split.known_at for split in in_force)])
         o, h, low, close = (float(price * factor) for price in (bar.open, bar.high, bar.low, bar.close))
         volume = float(bar.volume) / float(factor)
-        state = step(state, h, low, close, volume)
-        closes.append(close)
-        returns.append((close - closes[-2]) / closes[-2] if len(closes) > 1 else None)
-        answer[bar.day] = (bar, known_at, [o, h, low, close, volume, *outputs(state, closes, returns)], state)
+        series.go(datetime.combine(bar.day, datetime.min.time(), UTC), h, low, close, volume)
+        answer[bar.day] = (bar, known_at, [o, h, low, close, volume, *outputs(series)], series.state)
     return answer
 
 
-def step(before: list[float] | None, high: float, low: float, close: float, volume: float) -> list[float]:
-    if before is None:
-        return [1.0, close, close, close, 0.0, 0.0, 0.0, 0.0, 0.0, volume]
+MAX_GAP = timedelta(days=15)
+
+
+@dataclass
+class Series:
+    """What the oracle remembers of a series since it began: everything, and nothing that is summed up."""
+
+    closes: list[float] = field(default_factory=list)
+    returns: list[float] = field(default_factory=list)
+    state: list[float] = field(default_factory=list)
+    at: datetime | None = None
+
+    def go(self, at: datetime, high: float, low: float, close: float, volume: float) -> None:
+        """Take one bar; after a long gap the series begins anew."""
+        if self.at is not None and at - self.at > MAX_GAP:
+            self.closes, self.returns, self.state = [], [], []
+        before = self.closes[-1] if self.closes else close
+        self.closes.append(close)
+        if len(self.closes) > 1:
+            self.returns.append((close - before) / before)
+        self.at = at
+        windows = [*window(self.closes, self.state[11:13], self.state[16:18]), self.sum_50()]
+        moved = window(self.returns, self.state[14:16], self.state[18:20]) if self.returns else [0.0] * 4
+        self.state = [
+            *recursions(self.state[:11], at.timestamp(), high, low, close, volume),
+            *windows[:2], windows[4], *moved[:2], *windows[2:4], *moved[2:],
+        ]  # fmt: skip
+
+    def sum_50(self) -> float:
+        """Sum of the last 50 closes, as what came in and what left."""
+        before = self.state[13] if self.state else 0.0
+        left = self.closes[-51] if len(self.closes) > 50 else None
+        return before + self.closes[-1] if left is None else before - left + self.closes[-1]
+
+
+def window(values: list[float], before: list[float], block: list[float]) -> list[float]:
+    """Return sum and squares of the last 20 values, and of the block of 20 that the newest lies in."""
+    n, value = len(values), values[-1]
+    place = (n - 1) % 20
+    total, squares = (value, 0.0) if place == 0 else (block[0] + value, block[1])
+    if place:
+        squares += (value - block[0] / place) * (value - total / (place + 1))
+    if n < 20 or place == 19:
+        return [total, squares, total, squares]
+    left = values[-21]
+    summed = before[0] - left + value
+    spread = before[1] + (value - left) * ((value - summed / 20.0) + (left - before[0] / 20.0))
+    return [summed, max(0.0, spread), total, squares]
+
+
+def recursions(before: list[float], at: float, high: float, low: float, close: float, volume: float) -> list[float]:
+    if not before:
+        return [1.0, at, close, close, close, 0.0, 0.0, 0.0, 0.0, 0.0, volume]
     n = before[0] + 1
-    change = close - before[1]
+    change = close - before[2]
 
     def ema(old: float, value: float, period: int, ready: float, begin: float) -> float:
         if n > ready:
@@ -88,67 +134,41 @@ def step(before: list[float] | None, high: float, low: float, close: float, volu
             return (old + value) / period
         return old + value if n >= begin else 0.0
 
-    slow = ema(before[3], close, 26, 26, 1)
-    fast = ema(before[4], close, 12, 26, 15)
-    signal = ema(before[5], fast - slow, 9, 34, 26)
+    slow = ema(before[4], close, 26, 26, 1)
+    fast = ema(before[5], close, 12, 26, 15)
+    signal = ema(before[6], fast - slow, 9, 34, 26)
 
     def wilder(old: float, value: float) -> float:
         if n > 15:
             return (old * 13.0 + value) / 14.0
         return (old + value) / 14.0 if n == 15 else old + value
 
-    spread = max(high - low, abs(before[1] - high), abs(before[1] - low))
+    spread = max(high - low, abs(before[2] - high), abs(before[2] - low))
     flow = volume if change > 0 else -volume if change < 0 else 0.0
-    gains = (wilder(before[6], max(change, 0.0)), wilder(before[7], max(-change, 0.0)))
-    return [
-        n,
-        close,
-        ema(before[2], close, 12, 12, 1),
-        slow,
-        fast,
-        signal,
-        *gains,
-        wilder(before[8], spread),
-        before[9] + flow,
-    ]
+    gains = (wilder(before[7], max(change, 0.0)), wilder(before[8], max(-change, 0.0)))
+    averages = (ema(before[3], close, 12, 12, 1), slow, fast, signal)
+    return [n, at, close, *averages, *gains, wilder(before[9], spread), before[10] + flow]
 
 
-def outputs(s: list[float], closes: list[float], returns: list[float | None]) -> list[float | None]:
+def outputs(series: Series) -> list[float | None]:
+    s, closes = series.state, series.closes
     n = s[0]
-    mean_20 = in_order(closes[-20:]) / 20.0 if n >= 20 else None
-    deviation = sqrt(squares(closes[-20:]) / 20.0)
+    mean_20 = s[11] / 20.0 if n >= 20 else None
+    deviation = sqrt(s[12] / 20.0)
     band = None if mean_20 is None else (mean_20 + 2.0 * deviation, mean_20, mean_20 - 2.0 * deviation)
-    moved = s[6] + s[7]
-    rsi = None if n < 15 else 0.0 if moved < 1e-14 else 100.0 * (s[6] / moved)
-    macd = (s[4] - s[3], s[5], s[4] - s[3] - s[5]) if n >= 34 else (None, None, None)
+    moved = s[7] + s[8]
+    rsi = None if n < 15 else 0.0 if moved < 1e-14 else 100.0 * (s[7] / moved)
+    macd = (s[5] - s[4], s[6], s[5] - s[4] - s[6]) if n >= 34 else (None, None, None)
 
     def back(bars: int) -> float | None:
         return (closes[-1] - closes[-1 - bars]) / closes[-1 - bars] if n > bars else None
 
-    spread = sqrt(squares([r for r in returns[-20:] if r is not None]) / 19.0) if n >= 21 else None
     return [
-        mean_20, in_order(closes[-50:]) / 50.0 if n >= 50 else None,
-        s[2] if n >= 12 else None, s[3] if n >= 26 else None, rsi, *macd,
-        *(band or (None, None, None)), s[8] if n >= 15 else None, s[9], back(1), back(5), back(20), spread,
+        mean_20, s[13] / 50.0 if n >= 50 else None,
+        s[3] if n >= 12 else None, s[4] if n >= 26 else None, rsi, *macd,
+        *(band or (None, None, None)), s[9] if n >= 15 else None, s[10], back(1), back(5), back(20),
+        sqrt(s[15] / 19.0) if n >= 21 else None,
     ]  # fmt: skip
-
-
-def in_order(values: Sequence[float]) -> float:
-    total = values[0]
-    for value in values[1:]:
-        total += value
-    return total
-
-
-def squares(values: Sequence[float]) -> float:
-    """Sum of squared deviations by Youngs and Cramer, as PostgreSQL's float8_accum goes."""
-    total, squared = 0.0, 0.0
-    for n, value in enumerate(values, start=1):
-        total += value
-        if n > 1:
-            distance = value * float(n) - total
-            squared += distance * distance / (float(n) * float(n - 1))
-    return squared
 
 
 def day(place: int) -> date:
@@ -169,6 +189,7 @@ CHANGES = st.one_of(
     st.tuples(st.just("revise"), st.integers(0, WARM + 6), st.integers(0, 10**6)),
     st.tuples(st.just("late"), st.integers(0, WARM + 6), st.integers(0, 10**6)),
     st.tuples(st.just("prepend"), st.integers(1, 3), st.integers(0, 10**6)),
+    st.tuples(st.just("gap"), st.integers(14, 17), st.integers(0, 10**6)),
     st.tuples(st.just("split"), st.integers(-2, WARM + 9), st.sampled_from(["2", "3", "0.1", "1.5", "1"])),
 )
 # How long after its nominal time a version is known, in days: 0 is at once, large is long after everything.
@@ -185,6 +206,8 @@ def versions_of(w: Any, symbol: str, batch: Sequence[Any], places: list[int]) ->
             chosen = [max(places) + 1 + n for n in range(what[0])]
         elif kind == "prepend":
             chosen = [min(places) - 1 - n for n in range(what[0])]
+        elif kind == "gap":
+            chosen = [max(places) + what[0] + n for n in range(2)]
         elif kind == "split":
             known_at = datetime.combine(day(what[0]), datetime.min.time(), UTC) + timedelta(days=delay)
             splits[day(what[0])] = w.Split(symbol, day(what[0]), Decimal(what[1]), known_at)
@@ -219,7 +242,7 @@ def expected_answers(
             values=dict(zip(columns, numbers, strict=True)),
             state=tuple(state),
         )
-        told.append((when, bytes.fromhex(row.computed_hash()), known_at))
+        told.append((when, bytes.fromhex(row.computed_hash(RECORD_FORM)), known_at))
     return told
 
 
