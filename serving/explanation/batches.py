@@ -160,6 +160,11 @@ _ROWS = {
         " format('action %%s (%%s on %%s)', a.action_id, a.symbol, a.ex_date) from raw.corporate_actions as a"
         " where a.batch_id = %s"
     ),
+    "universe": (
+        "select m.row_hash, trading.universe_hash(m) = m.row_hash, array[m.symbol], m.known_at,"
+        " format('member %%s (%%s of %%s)', m.member_id, m.symbol, m.universe)"
+        " from trading.universe_members as m where m.batch_id = %s"
+    ),
     "news": (
         "select n.row_hash, raw.news_hash(n) = n.row_hash, n.symbols, n.known_at,"
         " format('news item %%s (%%s)', n.item_id, n.headline) from raw.news_items as n where n.batch_id = %s"
