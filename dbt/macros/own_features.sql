@@ -29,31 +29,35 @@
 
 
 {# In marts.indicators, among the windows: expressions over the adjusted bars and up to 49 bars before. #}
-{% macro own_features_over_bars() -%}
-    {%- for feature in own_features('bars') -%}
-        ,
-        {{ own_expression(feature) }} as {{ feature.name }}
+{% macro own_over_bars() -%}
+    {%- for feature in own_features('bars') %}
+        {{ own_expression(feature) }} as {{ feature.name }},
     {%- endfor -%}
+{%- endmacro %}
+
+
+{# The windows that they may name, where there are any. #}
+{% macro own_windows() -%}
+    {%- if own_features('bars') -%}
+        ,
+        window_20 as (series rows between 19 preceding and current row),
+        window_50 as (series rows between 49 preceding and current row)
+    {%- endif -%}
 {%- endmacro %}
 
 
 {# In the last select of marts.indicators: nothing before the bars that it warms up on. #}
 {% macro own_warmed_up() -%}
-    {%- for feature in own_features('bars') -%}
-        ,
-        case when bars >= {{ feature.warm_up | default(1) | int }} then {{ feature.name }} end as {{ feature.name }}
+    {%- for feature in own_features('bars') %}
+        case when state[1] >= {{ feature.warm_up | default(1) | int }} then {{ feature.name }} end as {{ feature.name }},
     {%- endfor -%}
 {%- endmacro %}
 
 
 {# In the last select of features.daily: those over bars as they are, those over a row's columns computed here. #}
-{% macro own_features_of_a_day() -%}
-    {%- for feature in own_features() -%}
-        {%- if feature.over == 'bars' %}
-        {{ feature.name }},
-        {%- else %}
-        {{ own_expression(feature) }} as {{ feature.name }},
-        {%- endif %}
+{% macro own_of_a_day() -%}
+    {%- for feature in own_features() %}
+        {% if feature.over == 'row' %}{{ own_expression(feature) }} as {% endif %}{{ feature.name }},
     {%- endfor -%}
 {%- endmacro %}
 
