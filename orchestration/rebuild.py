@@ -7,7 +7,7 @@ undo the correction. Their months are noted in Dagster as materialized by the de
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,15 +85,24 @@ def plan_of(found: BlastRadius) -> Plan:
         listed = months.setdefault(ROOTS[one.what], [])
         if (month := f"{one.timestamp:%Y-%m}-01") not in listed:
             listed.append(month)
-    below = dg.AssetSelection.assets(*months).downstream(include_self=False)
-    derived = below & dg.AssetSelection.groups(WAREHOUSE_GROUP, FEATURES_GROUP)
-    assets = sorted(derived.resolve(defs.resolve_asset_graph()), key=lambda key: list(key.path))
+    assets = sorted(_derived(months, defs.resolve_asset_graph()), key=lambda key: list(key.path))
     learned, reasons = _learned(found)
     newest = found.reach.snapshots[-1:]
     scope = MarketScope(
         source=newest[0].source if newest else changes[0].source, symbols=newest[0].symbols if newest else []
     )
     return Plan([*assets, *learned], {key: sorted(each) for key, each in months.items()}, scope, reasons)
+
+
+def _derived(roots: Iterable[dg.AssetKey], graph: Any) -> set[dg.AssetKey]:
+    """Return the tables and features below `roots`, not by way of another raw table, which only waits for them."""
+    found, waiting = set[dg.AssetKey](), list(roots)
+    while waiting:
+        for key in graph.get(waiting.pop()).child_keys - found - set(ROOTS.values()):
+            if graph.get(key).group_name in (WAREHOUSE_GROUP, FEATURES_GROUP):
+                found.add(key)
+                waiting.append(key)
+    return found
 
 
 def rebuild(found: BlastRadius, instance: dg.DagsterInstance, tell: Callable[[str], None], log: Path) -> Rebuilt:
