@@ -37,6 +37,10 @@ class Freshness:
     stalest_symbol: str | None
     stalest_age_sessions: int | None
 
+    def is_older_than(self, limit: int | None) -> bool:
+        """Whether some series has no value young enough; never without a limit."""
+        return limit is not None and (self.stalest_age_sessions or 0) > limit
+
 
 @dataclass(frozen=True)
 class _Series:

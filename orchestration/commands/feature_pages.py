@@ -48,7 +48,7 @@ def _feature(one: dict[str, Any]) -> tuple[str, ...]:
         "-" if one["null_share"] is None else f"{one['null_share']:.1%}",
         _number(one["max_age_sessions"]),
         one["since"][:12],
-        one["status"],
+        "stale" if one["is_stale"] else one["status"],
         ", ".join(one["services"]) or "-",
     )
 

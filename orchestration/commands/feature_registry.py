@@ -35,7 +35,11 @@ def list_features(as_of: str | None, as_json: bool) -> None:
     moment = moment_of(as_of) if as_of else datetime.now(UTC)
     with _warehouse() as conn:
         views = registry.views(conn)
-        found = [asdict(one) | asdict(fresh) for v in views for one, fresh in registry.fresh_features(conn, v, moment)]
+        found = [
+            asdict(one) | asdict(fresh) | {"is_stale": fresh.is_older_than(one.max_age_sessions)}
+            for view in views
+            for one, fresh in registry.fresh_features(conn, view, moment)
+        ]
         answer = {
             "as_of": moment,
             "views": [asdict(one) for one in views],

@@ -22,6 +22,8 @@ SUBCOMMANDS = {
     "list": Door(REGISTRY, "list_features", "Features, views and services: what there is, and how fresh it is."),
     "show": Door(REGISTRY, "show", "One feature, view, service or definition: SQL, parameters, who refers to it."),
     "diff": Door(REGISTRY, "diff", "What differs between two definitions."),
+    "build": Door("orchestration.commands.feature_build", "build", "Make the views anew after their SQL was changed."),
+    "docs": Door("orchestration.commands.feature_docs", "docs", "The page of the features, from the registry."),
     "retire": Door(REGISTRY, "retire", "Stop keeping up a definition that nothing refers to."),
     "bars": Door("orchestration.commands.bars", "bars", "Bars as known at a time, adjusted."),
     "compact": Door("orchestration.commands.compact", "compact", "Drop superseded versions that nothing refers to."),

@@ -161,8 +161,8 @@ class Warehouse:
 
 
 @pytest.fixture(scope="session")
-def built_definitions(postgres_url: str) -> list[tuple[str, str, str]]:
-    """What a dbt build registers, as (view, sql, parameters): one build serves all tests."""
+def built_url(postgres_url: str) -> str:
+    """A database with the project's definitions as a dbt build registers them: one build serves all tests."""
     name = f"built_{secrets.token_hex(4)}"
     with psycopg.connect(postgres_url, autocommit=True) as conn:
         conn.execute(
@@ -170,7 +170,13 @@ def built_definitions(postgres_url: str) -> list[tuple[str, str, str]]:
         )
     url = psycopg.conninfo.make_conninfo(postgres_url, dbname=name)
     dbt_build(url, arguments=("run", "--select", "indicators", "daily"))
-    with psycopg.connect(url) as conn:
+    return url
+
+
+@pytest.fixture(scope="session")
+def built_definitions(built_url: str) -> list[tuple[str, str, str]]:
+    """What a dbt build registers, as (view, sql, parameters)."""
+    with psycopg.connect(built_url) as conn:
         found = conn.execute("select view, sql, parameters from features.definitions order by view desc").fetchall()
     return [
         (view, text, json.dumps({k: v for k, v in parameters.items() if k != "indicators"}))
