@@ -2,7 +2,19 @@
 
 import dagster as dg
 
-from assets import evaluation, ingestion, paper, promotion, reports, sentiment, training, warehouse
+from assets import (
+    completeness,
+    evaluation,
+    ingestion,
+    leaks,
+    paper,
+    parity,
+    promotion,
+    reports,
+    sentiment,
+    training,
+    warehouse,
+)
 from orchestration.jobs import JOBS, SCHEDULES
 from orchestration.resources import resources
 
@@ -23,8 +35,10 @@ defs = dg.Definitions(
         promotion.promotion,
         paper.paper_sessions,
         paper.event_anchors,
+        parity.parity,
         reports.main_job_report,
     ],
+    asset_checks=[completeness.reconciled, leaks.training_set_leaks],
     jobs=JOBS,
     schedules=SCHEDULES,
     resources=resources(),

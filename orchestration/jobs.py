@@ -1,8 +1,8 @@
 """The jobs that people and schedules launch, as selections of the one asset graph.
 
 `main` runs all of it, from the vendor to the report. `daily_update` brings in the newest month and what follows from
-it, and anchors the ledgers; `weekly_retraining` learns, judges and lets the gate decide. Times are UTC, after the US
-close.
+it, anchors the ledgers and measures parity; `weekly_retraining` learns, judges and lets the gate decide. Times are UTC,
+after the US close.
 """
 
 import dagster as dg
@@ -10,6 +10,7 @@ import dagster as dg
 from assets.evaluation import EVALUATION
 from assets.ingestion import CORPORATE_ACTIONS, NEWS_ITEMS, PRICE_BARS, SESSION_QUALITY, months
 from assets.paper import ANCHORS
+from assets.parity import PARITY
 from assets.promotion import PROMOTIONS
 from assets.sentiment import EMBEDDINGS_KEY, HEAD_KEY, SCORES_KEY
 from assets.training import BASELINE, LEARNER, TRAINING_SET
@@ -22,7 +23,7 @@ _DERIVED = dg.AssetSelection.groups(WAREHOUSE_GROUP, FEATURES_GROUP)
 main = dg.define_asset_job("main", selection=dg.AssetSelection.all(), executor_def=dg.in_process_executor)
 daily_update = dg.define_asset_job(
     "daily_update",
-    selection=_INGESTION | _DERIVED | dg.AssetSelection.assets(ANCHORS),
+    selection=_INGESTION | _DERIVED | dg.AssetSelection.assets(ANCHORS, PARITY),
     executor_def=dg.in_process_executor,
 )
 weekly_retraining = dg.define_asset_job(

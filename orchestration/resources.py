@@ -11,8 +11,10 @@ from typing import Any
 import dagster as dg
 
 from assets.paper import PaperDesk
+from assets.parity import ParityMeter
 from assets.scope import MarketScope
 from orchestration.paper_desk import LoopDesk
+from orchestration.parity_meter import OfflineParity
 from serving.trading_loop.bootstrap import LoopSettings
 from trading.adapters.object_store import ObjectStore
 from trading.adapters.postgres import Warehouse
@@ -49,6 +51,14 @@ def desk(_context: dg.InitResourceContext) -> PaperDesk:
     return LoopDesk(LoopSettings.from_environment(os.environ))
 
 
+@dg.resource(description="Computes again offline what was served.")
+def parity_meter(_context: dg.InitResourceContext) -> ParityMeter:
+    """Return the meter; nothing is connected."""
+    return OfflineParity(
+        Warehouse(_required("TRADELOOM_POSTGRES_URL")), ModelRegistry(_required("TRADELOOM_MLFLOW_URL"))
+    )
+
+
 @dg.resource(description="The folder of reports, in TRADELOOM_HOME.")
 def reports(_context: dg.InitResourceContext) -> Path:
     """Return the folder; writing creates it."""
@@ -63,6 +73,7 @@ def resources() -> dict[str, Any]:
         "payloads": payloads,
         "registry": registry,
         "desk": desk,
+        "parity_meter": parity_meter,
         "reports": reports,
     }
 

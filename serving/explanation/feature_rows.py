@@ -18,12 +18,15 @@ import psycopg
 from feature_store.rows import FeatureRow
 from feature_store.services import FeatureService
 from feature_store.store import FeatureStore
+from serving.explanation.findings import Cause, Finding
 from serving.explanation.stored import StoredDecision
 from trading.errors import InputError
 from trading.strategy import FEATURE_COLUMNS, position_sign, state_vector
 
 Series = tuple[str, str, str, str, int]
 """(definition, source, symbol, interval, watermark)"""
+Moment = tuple[str, str, datetime, int, str]
+"""(definition, source, as_of, watermark, interval)"""
 
 
 @dataclass
@@ -41,26 +44,62 @@ class FeatureReplay:
         """Compute the series of all these decisions again, each in one pass."""
         asked: dict[Series, list[StoredDecision]] = defaultdict(list)
         for decision in decisions:
-            if decision.row.definition is not None:
+            if decision.row.definition is not None and decision.row.feature_timestamp is not None:
                 asked[_series(decision)].append(decision)
         for series, same in asked.items():
             self._compute(series, same)
 
+    def ask_together(self, decisions: Iterable[StoredDecision]) -> None:
+        """Ask the store for the rows of all these decisions, those of one moment in one question."""
+        asked: dict[Moment, list[StoredDecision]] = defaultdict(list)
+        for decision in decisions:
+            asked[self._moment(decision)].append(decision)
+        for moment, same in asked.items():
+            definition, source, as_of, watermark, interval = moment
+            symbols = sorted({one.row.symbol for one in same})
+            try:
+                found = self.store.latest(
+                    self.services[same[0].row.session_id], symbols, as_of, watermark, source or None, interval
+                )
+            except InputError:  # told decision by decision
+                continue
+            rows = {row.symbol: row for row in found}
+            self._answers.update({(definition, source, one, as_of, watermark): rows.get(one) for one in symbols})
+
     def differences(self, decision: StoredDecision) -> list[str]:
         """Return how the decision's feature row differs from what is answered and computed now."""
+        return [finding.what for finding in self.findings(decision)]
+
+    def findings(self, decision: StoredDecision) -> list[Finding]:
+        """Return the same with the cause of each difference."""
         row = decision.row
-        answered = self.answer(decision)
+        try:
+            answered = self.answer(decision)
+        except InputError as error:
+            return [Finding(Cause.DEFINITION_GONE, str(error))]
         if answered is None or row.feature_row_id is None:
             same = answered is None and row.feature_row_id is None
-            return [] if same else [f"the store answers {_named(answered)}, the decision had row {row.feature_row_id}"]
+            return [] if same else [self._another_answer(decision, answered)]
         found = []
         if (answered.row_id, bytes.fromhex(answered.row_hash)) != (row.feature_row_id, row.feature_row_hash):
-            found.append(f"the store answers row {answered.row_id}, the decision had row {row.feature_row_id}")
+            found.append(self._another_answer(decision, answered))
         if not self.store.verify(answered):
-            found.append(f"feature row {answered.row_id} was changed: its hash is not that of its values")
+            what = f"feature row {answered.row_id} was changed: its hash is not that of its values"
+            found.append(Finding(Cause.FEATURE_ROW_CHANGED, what))
         if _vector(answered, decision) != row.vector:
-            found.append("the vector made of the feature row is not the one that was served")
+            what = "the vector made of the feature row is not the one that was served"
+            found.append(Finding(Cause.VECTOR_DIFFERS, what))
         return found + self._recomputed_differences(decision, answered)
+
+    def _another_answer(self, decision: StoredDecision, answered: FeatureRow | None) -> Finding:
+        row = decision.row
+        what = f"the store answers {_named(answered)}, the decision had row {row.feature_row_id}"
+        if answered is not None and answered.row_id == row.feature_row_id:
+            return Finding(Cause.FEATURE_ROW_CHANGED, f"{what}: its hash is not the recorded one")
+        view = self.services[row.session_id].view
+        if row.feature_row_id is not None and self.store.by_id(view, row.feature_row_id) is None:
+            return Finding(Cause.FEATURE_ROW_GONE, f"{what}, which is gone")
+        return Finding(Cause.DATA_REVISED, what)
 
     def answer(self, decision: StoredDecision) -> FeatureRow | None:
         """Return what the feature store answers to the decision's question now."""
@@ -69,20 +108,25 @@ class FeatureReplay:
         key = (service.definition, row.source, row.symbol, row.as_of, row.watermark)
         if key not in self._answers:
             self._answers[key] = self.store.row(
-                service, row.symbol, row.as_of, row.watermark, row.source, decision.interval
+                service, row.symbol, row.as_of, row.watermark, row.source or None, decision.interval
             )
         return self._answers[key]
 
-    def _recomputed_differences(self, decision: StoredDecision, answered: FeatureRow) -> list[str]:
+    def _recomputed_differences(self, decision: StoredDecision, answered: FeatureRow) -> list[Finding]:
         refused = self._refused.get(_series(decision))
         if refused is not None:
-            return [f"nothing can be computed again: {refused}"]
+            return [Finding(Cause.DEFINITION_GONE, f"nothing can be computed again: {refused}")]
         made = self._recomputed(decision, answered.timestamp)
         if made is None:
-            return ["nothing can be computed again from raw"]
+            return [Finding(Cause.DATA_REVISED, "nothing can be computed again from raw")]
         if made != decision.row.feature_row_hash:
-            return [f"computed again from raw, the feature row has the identity {made.hex()[:16]}"]
+            what = f"computed again from raw, the feature row has the identity {made.hex()[:16]}"
+            return [Finding(Cause.DATA_REVISED, what)]
         return []
+
+    def _moment(self, decision: StoredDecision) -> Moment:
+        row = decision.row
+        return (self.services[row.session_id].definition, row.source, row.as_of, row.watermark, decision.interval)
 
     def _recomputed(self, decision: StoredDecision, timestamp: datetime) -> bytes | None:
         row, series = decision.row, _series(decision)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from serving.explanation.answering import Answers, Asked, ask_again
+from serving.explanation.findings import Cause, Finding
 from serving.explanation.stored import StoredDecision
 from trading.errors import EngineError, TradeloomError
 from trading.learners.environment import environment_differences
@@ -106,18 +107,24 @@ class Models:
 
     def differences(self, decision: StoredDecision) -> list[str]:
         """Return how the answer to the stored vector differs from the stored decision."""
+        return [finding.what for finding in self.findings(decision)]
+
+    def findings(self, decision: StoredDecision) -> list[Finding]:
+        """Return the same with the cause of each difference."""
         row = decision.row
-        found = self.weight_differences(decision)
+        found = [Finding(Cause.MODEL_UNUSABLE, what) for what in self.weight_differences(decision)]
         if row.vector is None:
             return found
         if row.decision_id not in self._answers:
-            return found or ["the model gave no answer"]
+            return found or [Finding(Cause.ANSWER_DIFFERS, "the model gave no answer")]
         action, confidence = self._answers[row.decision_id]
         recorded = -1.0 if row.confidence is None else row.confidence
-        tolerance = 0.0 if self.is_same_environment(decision) else CONFIDENCE_TOLERANCE
+        is_same = self.is_same_environment(decision)
+        tolerance = 0.0 if is_same else CONFIDENCE_TOLERANCE
         if action != row.action or not abs(confidence - recorded) <= tolerance:  # so that NaN differs
             recorded_as = f"{row.action} ({row.confidence!r})"
-            found.append(f"the model answers {action} ({confidence!r}), the decision was {recorded_as}")
+            what = f"the model answers {action} ({confidence!r}), the decision was {recorded_as}"
+            found.append(Finding(Cause.ANSWER_DIFFERS if is_same else Cause.ENVIRONMENT_DIFFERS, what))
         return found
 
     def _question(self, decisions: list[StoredDecision]) -> Asked:

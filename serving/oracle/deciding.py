@@ -17,6 +17,7 @@ from feature_store.rows import FeatureRow
 from feature_store.services import FeatureService
 from feature_store.store import FeatureStore
 from serving.following import AliasFollower, Served, VersionCache
+from serving.oracle.recording import served_vectors
 from serving.oracle.traders import RegisteredTraders, Trader
 from serving.oracle.wire import (
     STATE_WITHOUT_SENTIMENT,
@@ -28,6 +29,7 @@ from serving.oracle.wire import (
 )
 from serving.refusals import NotReady
 from serving.warehouse import WarehouseConnections
+from trading.adapters.served_vectors import record_served
 from trading.errors import InputError, ModelError
 from trading.strategy import FEATURE_COLUMNS, state_vector
 
@@ -71,23 +73,29 @@ class Oracle:
         (decision,) = trader.model.decide(np.array([full], dtype=np.float64))
         return Prediction(action=int(decision.action), confidence=float(decision.confidence))
 
-    def decide(self, trader: Trader, items: Sequence[DecideItem]) -> Decisions:
-        """Return one decision per item; all are asked of the model in one batch, which answers each row by itself."""
-        now = datetime.now(UTC)
+    def decide(self, trader: Trader, items: Sequence[DecideItem], *, is_kept: bool = False) -> Decisions:
+        """Return one decision per item; all are asked of the model in one batch, which answers each row by itself.
+
+        Unless the caller keeps them (`is_kept`), the answers are recorded before they are given, for parity.
+        """
         if trader.features is None:
             raise ModelError(
                 f"{trader.name} version {trader.version} names no features; ask /predict, or another version"
             )
-        prepared = [self._prepare(trader.features, item, now) for item in items]
+        now = datetime.now(UTC)
+        asked = self._complete(items, now)
+        prepared = [self._prepare(trader.features, item) for item in asked]
         vectors = [one.vector for one in prepared if one.vector is not None]
         answers = iter(trader.model.decide(np.stack(vectors)) if vectors else [])
         model = ServedModel(**trader.described())  # type: ignore[arg-type]
-        return Decisions(
-            decisions=[
-                self._decision(item, one, None if one.vector is None else next(answers), model)
-                for item, one in zip(items, prepared, strict=True)
-            ]
-        )
+        decisions = [
+            self._decision(item, one, None if one.vector is None else next(answers), model)
+            for item, one in zip(asked, prepared, strict=True)
+        ]
+        if not is_kept:
+            with self.warehouse.connect() as conn:
+                record_served(conn, served_vectors(trader, asked, decisions, now))
+        return Decisions(decisions=decisions)
 
     def problem(self) -> str | None:
         """Return why the oracle cannot decide now, None if it can."""
@@ -112,8 +120,26 @@ class Oracle:
             raise NotReady(f"no model is served yet: {self.follower.problem}")
         return served
 
-    def _prepare(self, features: FeatureService, item: DecideItem, now: datetime) -> _Prepared:
-        row = self.store.row(features, item.symbol, item.as_of or now, item.watermark, item.source)
+    def _complete(self, items: Sequence[DecideItem], now: datetime) -> list[DecideItem]:
+        """Return the questions with their whole moment: the newest knowledge by its number, so that it can be asked again."""
+        newest = None
+        if any(item.watermark is None for item in items):
+            with self.warehouse.connect() as conn:
+                newest = conn.execute("select raw.newest_watermark()").fetchone()
+        filled = None if newest is None else newest[0]
+        return [
+            item.model_copy(
+                update={
+                    "as_of": item.as_of or now,
+                    "watermark": filled if item.watermark is None else item.watermark,
+                }
+            )
+            for item in items
+        ]
+
+    def _prepare(self, features: FeatureService, item: DecideItem) -> _Prepared:
+        assert item.as_of is not None, "the moment is filled in"
+        row = self.store.row(features, item.symbol, item.as_of, item.watermark, item.source)
         if row is None:
             return _Prepared(None, None, f"no feature row of {item.symbol} is known at that moment")
         values = [value for name in FEATURE_COLUMNS if (value := row.values[name]) is not None]

@@ -89,7 +89,7 @@ class Oracle:
     def decide(self, asked: DecideRequest, /) -> Decisions:
         """Decide on symbols, reading their features as known at the moment asked for."""
         trader = self._oracle.trader(asked.model_version, asked.alias)
-        decisions = self._oracle.decide(trader, asked.requests)
+        decisions = self._oracle.decide(trader, asked.requests, is_kept=asked.kept_by_caller)
         for decision in decisions.decisions:
             self._metrics.decided(trader.version, decision.action)
         return decisions

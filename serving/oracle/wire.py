@@ -63,6 +63,7 @@ class DecideRequest(_Asked):
     """Symbols to decide on with one model."""
 
     requests: list[DecideItem] = Field(min_length=1, max_length=1000)
+    kept_by_caller: bool = Field(False, description="A session keeps the answers as its decisions; no second record.")
 
 
 class ServedModel(BaseModel):

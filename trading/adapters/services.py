@@ -104,7 +104,8 @@ class OracleClient:
             }
             for question in questions
         ]
-        body = self._http.post("/decide", {"requests": requests, "model_version": model_version})
+        asked = {"requests": requests, "model_version": model_version, "kept_by_caller": True}
+        body = self._http.post("/decide", asked)
         answers = [_oracle_answer(answer) for answer in body["decisions"]]
         if [answer.symbol for answer in answers] != [question.symbol for question in questions]:
             raise ModelError(f"expected one answer for each of {[q.symbol for q in questions]}, found {answers}")
