@@ -13,6 +13,7 @@ from assets.provenance import code_revision
 from assets.scope import MarketScope
 from assets.series import midnight, series_of, training_rows
 from assets.warehouse import DAILY, INDICATORS
+from feature_store.leaks.gate import Verdict, refuse_leaks, verdict_on
 from feature_store.services import FeatureService, register
 from feature_store.snapshot_register import record_snapshot, resting_on_recalls
 from feature_store.snapshots import Snapshot, write_snapshot
@@ -23,6 +24,7 @@ from trading.adapters.promotions import Promotion, align_alias, promotions, reco
 from trading.adapters.recalls import refuse_recalled
 from trading.adapters.registry import ModelRegistry
 from trading.adapters.warehouse import newest_watermark
+from trading.errors import LeakError
 from trading.learners.environment import lock_hash, numeric_environment
 from trading.learners.model_card import ModelCard
 from trading.learners.ppo import PpoConfig, TrainedPolicy, train_ppo
@@ -135,8 +137,12 @@ def trader_daily(
     payloads: dg.ResourceParam[ObjectStore],
     registry: dg.ResourceParam[ModelRegistry],
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """PPO on the training window, under several seeds; the first becomes the challenger."""
+    """PPO on the training window, under several seeds; the first becomes the challenger.
+
+    What leaks is not trained on: the leak gate's verdict is asked for here, whatever this run checked before.
+    """
     prepared = prepare(scope, warehouse, payloads)
+    _refuse_leaks(scope, warehouse, prepared)
     first = PpoConfig(seed=config.seeds[0], timesteps=config.timesteps)
     asked = _learner_card(warehouse, prepared, first, config.seeds)
     version = registry.find(SLOT, training_key=asked.training_key)
@@ -150,6 +156,19 @@ def trader_daily(
             "snapshot_id": prepared.snapshot.snapshot_id,
         }
     )
+
+
+def verdict_of(scope: MarketScope, warehouse: Warehouse, prepared: Prepared) -> Verdict:
+    """Return the leak gate's verdict on a prepared training set, judged now if there is none."""
+    snapshot = prepared.snapshot.snapshot_id
+    return verdict_on(warehouse.url, prepared.service, scope.source, prepared.symbols, snapshot)
+
+
+def _refuse_leaks(scope: MarketScope, warehouse: Warehouse, prepared: Prepared) -> None:
+    try:
+        refuse_leaks(verdict_of(scope, warehouse, prepared))
+    except LeakError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
 
 
 def _train(

@@ -40,6 +40,8 @@ class Progress:
             self._started[step] = time.monotonic()
         elif event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
             self._summaries[step] = _summary(event) or self._summaries.get(step, "")
+        elif event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            self._summaries.setdefault(step, _checked(event))
         elif event.event_type in (dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE):
             self._end(step, failed=event.event_type is dg.DagsterEventType.STEP_FAILURE)
 
@@ -55,6 +57,11 @@ def _summary(event: dg.DagsterEvent) -> str:
         if name in metadata:
             return f"{name.removeprefix('dagster/').replace('_', ' ')}: {str(metadata[name].value)[:110]}"
     return ""
+
+
+def _checked(event: dg.DagsterEvent) -> str:
+    told = event.asset_check_evaluation_data.metadata.get("summary")
+    return "" if told is None else f"check: {str(told.value)[:110]}"
 
 
 def run_main_job(
@@ -107,9 +114,13 @@ def _run_config(scope: MarketScope) -> dict[str, object]:
 
 
 def _stages(definitions: dg.Definitions) -> dict[str, str]:
-    """Return the stage (group) of each step of the asset graph."""
-    return {
-        found.node_def.name: next(spec.group_name for spec in found.specs if spec.group_name)
-        for found in definitions.resolve_asset_graph().assets_defs
-        if found.is_executable
-    }
+    """Return the stage (group) of each step of the asset graph; a check's is that of the asset it judges."""
+    graph = definitions.resolve_asset_graph()
+    stages = {}
+    for found in graph.assets_defs:
+        if found.is_executable:
+            judged = (str(graph.get(key.asset_key).group_name) for key in found.check_keys)
+            stages[found.node_def.name] = next(
+                (spec.group_name for spec in found.specs if spec.group_name), None
+            ) or next(judged)
+    return stages

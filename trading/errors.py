@@ -7,6 +7,7 @@
     │   │   └── NoRowsError             a header and nothing below it
     │   └── NaiveTimeError
     ├── QualityError              a batch had too many bad rows; nothing of it was published
+    ├── LeakError                 what was to be learned from knows the future
     ├── RecalledDataError         what was asked would rest on a recalled bar that has no correction yet
     ├── EngineError               an engine or a service is gone, full, or refuses us
     │   ├── EngineUnavailableError
@@ -56,6 +57,10 @@ class QualityError(TradeloomError):
 
 class ContractError(TradeloomError):
     """A table's contract cannot be read, or a file made from it is not what it gives."""
+
+
+class LeakError(TradeloomError):
+    """What was to be learned from changes with the future: the leak gate names the column, the row and the remedy."""
 
 
 class RecalledDataError(TradeloomError):

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from trading.errors import InputError
 from trading.leaks.world import SHAPES
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 MARK = "__leak_declaration__"
-KINDS = ("feature", "label", "normalisation", "series", "strategy", "split")
 
 
 @dataclass(frozen=True)
@@ -45,50 +44,60 @@ class Declared:
     inputs: tuple[str, ...]
 
 
-def feature(function: Function | None = None, *, inputs: tuple[str, ...] = tuple(SHAPES)) -> Any:
-    """Declare a feature: a row uses nothing that became known after its decision."""
-    return _declare("feature", function, 0, inputs)
+class Declaration:
+    """A decorator of one kind, used bare or with its terms: `@label` or `@label(horizon=5)`.
+
+    `horizon` is in bars: how far a label looks ahead, how much later an order fills. `inputs` are the frames of the
+    world that the function is handed; all of them by default.
+    """
+
+    def __init__(self, kind: str, horizon: int) -> None:
+        self.kind = kind
+        self.horizon = horizon
+
+    @overload
+    def __call__(self, function: Function, /) -> Function: ...
+
+    @overload
+    def __call__(
+        self, *, horizon: int | None = None, inputs: tuple[str, ...] = tuple(SHAPES)
+    ) -> Callable[[Function], Function]: ...
+
+    def __call__(
+        self,
+        function: Function | None = None,
+        *,
+        horizon: int | None = None,
+        inputs: tuple[str, ...] = tuple(SHAPES),
+    ) -> Function | Callable[[Function], Function]:
+        """Declare a function.
+
+        Raises:
+            InputError: an input that no world has, or a horizon that its kind cannot have.
+        """
+        bars = self.horizon if horizon is None else horizon
+        if unknown := sorted(set(inputs) - set(SHAPES)):
+            raise InputError(f"expected inputs of {', '.join(SHAPES)}, found {', '.join(unknown)}")
+        if bars < self.horizon or (bars and not self.horizon):
+            least = f"of at least {self.horizon} bar" if self.horizon else "of 0: it has none"
+            raise InputError(f"expected a horizon {least} for a {self.kind}, found {bars}")
+
+        def declared(given: Function) -> Function:
+            setattr(given, MARK, Declared(given.__name__, self.kind, given, bars, inputs))
+            return given
+
+        return declared if function is None else declared(function)
 
 
-def series(function: Function | None = None, *, inputs: tuple[str, ...] = tuple(SHAPES)) -> Any:
-    """Declare an adjusted series that something learns from; judged like a feature."""
-    return _declare("series", function, 0, inputs)
-
-
-def label(function: Function | None = None, *, horizon: int = 1, inputs: tuple[str, ...] = tuple(SHAPES)) -> Any:
-    """Declare a label: what became of a row within `horizon` bars, and no later."""
-    return _declare("label", function, horizon, inputs)
-
-
-def normalisation(function: Function | None = None, *, inputs: tuple[str, ...] = tuple(SHAPES)) -> Any:
-    """Declare a scaler f(world, fitted_until): fitted on what was known by then."""
-    return _declare("normalisation", function, 0, inputs)
-
-
-def strategy(function: Function | None = None, *, horizon: int = 1, inputs: tuple[str, ...] = tuple(SHAPES)) -> Any:
-    """Declare decisions with the `price` that each was filled at, `horizon` bars later (1: the next bar)."""
-    return _declare("strategy", function, horizon, inputs)
-
-
-def split(function: Function | None = None, *, horizon: int = 1, inputs: tuple[str, ...] = tuple(SHAPES)) -> Any:
-    """Declare which rows train and which test; `horizon` is that of the label."""
-    return _declare("split", function, horizon, inputs)
+feature = Declaration("feature", 0)
+series = Declaration("series", 0)
+normalisation = Declaration("normalisation", 0)
+label = Declaration("label", 1)
+strategy = Declaration("strategy", 1)
+split = Declaration("split", 1)
 
 
 def declaration_of(value: Any) -> Declared | None:
     """Return the declaration of a function, or None if it has none."""
     found = getattr(value, MARK, None)
     return found if isinstance(found, Declared) else None
-
-
-def _declare(kind: str, function: Function | None, horizon: int, inputs: tuple[str, ...]) -> Any:
-    if unknown := sorted(set(inputs) - set(SHAPES)):
-        raise InputError(f"expected inputs of {', '.join(SHAPES)}, found {', '.join(unknown)}")
-    if horizon < 0 or (kind in ("label", "strategy") and horizon < 1):
-        raise InputError(f"expected a horizon of at least 1 bar for a {kind}, found {horizon}")
-
-    def declared(given: Function) -> Function:
-        setattr(given, MARK, Declared(given.__name__, kind, given, horizon, inputs))
-        return given
-
-    return declared if function is None else declared(function)

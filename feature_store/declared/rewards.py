@@ -1,0 +1,66 @@
+"""The learner's label: what the environment pays for an action, one bar later."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from trading.leaks import World, label
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from trading.series import MarketSeries
+
+EVERY = 10  # bars between judged rows: an environment is exact and slow
+_OPENING = "14:30:00"  # of a daily bar, after the one before was known; the same in every future
+
+
+@label(horizon=1, inputs=("bars", "actions", "features"))
+def environment_reward(world: World) -> DataFrame:
+    """Return the reward of a BUY from flat: filled at the next bar's open, marked at its close."""
+    import pandas as pd
+
+    from trading.learners.trading_env import TradingEnv
+    from trading.nouns import Action
+
+    rows: list[tuple[str, Any, float]] = []
+    for one in _series(world):
+        if len(one) < 2:
+            continue
+        environment = TradingEnv([one])
+        for index in range(0, len(one) - 1, EVERY):
+            environment.reset(seed=0, options={"symbol": one.symbol, "start": index})
+            rows.append((one.symbol, pd.Timestamp(one.bars[index].timestamp), environment.step(Action.BUY)[1]))
+    return pd.DataFrame(rows, columns=["symbol", "timestamp", "reward_usd"])
+
+
+def _series(world: World) -> list[MarketSeries]:
+    from datetime import date
+
+    import pandas as pd
+
+    from trading.nouns import Bar, Split
+    from trading.series import market_series
+    from trading.strategy import FEATURE_COLUMNS
+
+    features = world.first_prints("features").dropna(subset=list(FEATURE_COLUMNS))
+    bars = world.first_prints().merge(features[["symbol", "timestamp"]], on=["symbol", "timestamp"], validate="1:1")
+    records: list[Any] = list(bars.itertuples())
+    nouns = [
+        Bar(
+            row.symbol,
+            row.timestamp.to_pydatetime(),
+            (row.timestamp + pd.Timedelta(_OPENING)).to_pydatetime(),
+            row.known_at.to_pydatetime(),
+            *(Decimal(repr(round(float(value), 6))) for value in (row.open, row.high, row.low, row.close, row.volume)),
+        )
+        for row in records
+    ]
+    actions: list[Any] = list(world.newest("actions").itertuples())
+    moved = [
+        Split(row.symbol, date.fromisoformat(str(row.ex_date)[:10]), Decimal(repr(float(row.ratio))))
+        for row in actions
+        if row.kind == "split"
+    ]
+    return market_series(features, nouns, moved)

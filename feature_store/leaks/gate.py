@@ -1,0 +1,133 @@
+"""The gate before training: everything that a training set rests on is judged, and the verdict is kept.
+
+A verdict holds for one definition, one snapshot and one set of terms. Training asks for it and has it made if there is
+none; so a run that skipped the check, in Dagster or anywhere, cannot train on a leak.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trading.adapters.postgres import connection
+from trading.errors import LeakError
+
+if TYPE_CHECKING:
+    from feature_store.services import FeatureService
+    from trading.leaks.declaring import Declared
+    from trading.leaks.findings import Report
+
+DECLARED = "feature_store.declared"
+GATE_VERSION = "1"  # a change of what the gate judges makes every earlier verdict one of another gate
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate decided, as it is kept.
+
+    Attributes:
+        reports: One per definition judged: name, kind, columns, passed, findings.
+        is_new: Whether it was judged now, or read.
+    """
+
+    definition: str
+    snapshot_id: str
+    passed: bool
+    reports: list[dict[str, Any]]
+    is_new: bool
+
+    def sentence(self) -> str:
+        """Return the verdict in one line; of a refusal the first leak and how to mend it."""
+        columns = sum(len(report["columns"]) for report in self.reports)
+        if self.passed:
+            return f"no leak in {columns} columns of {len(self.reports)} definitions"
+        report = next(report for report in self.reports if not report["passed"])
+        return f"{report['name']} leaks: {report['findings'][0]['sentence']}"
+
+
+def verdict_on(url: str, service: FeatureService, source: str, symbols: Sequence[str], snapshot_id: str) -> Verdict:
+    """Return the recorded verdict on a training set, judged now if there is none.
+
+    Raises:
+        EngineUnavailableError: PostgreSQL does not answer.
+    """
+    from trading.leaks.loading import declared_in_package
+
+    declared = declared_in_package(DECLARED)
+    terms = _terms(declared)
+    found = _recorded(url, service.definition, snapshot_id, terms)
+    if found is not None:
+        return found
+    reports = [_told(report) for report in _judge(url, service, source, symbols, declared)]
+    verdict = Verdict(service.definition, snapshot_id, all(one["passed"] for one in reports), reports, is_new=True)
+    with connection(url) as conn:
+        conn.execute(
+            "insert into features.leak_verdicts (definition, snapshot_id, terms, passed, reports) values (%s, %s, %s, %s, %s)",
+            (service.definition, snapshot_id, terms, verdict.passed, json.dumps(reports)),
+        )
+    return verdict
+
+
+def refuse_leaks(verdict: Verdict) -> None:
+    """Refuse to go on with a training set that leaks.
+
+    Raises:
+        LeakError: the verdict is a refusal.
+    """
+    if not verdict.passed:
+        raise LeakError(f"expected a training set without leaks, found: {verdict.sentence()}")
+
+
+def _judge(
+    url: str, service: FeatureService, source: str, symbols: Sequence[str], declared: list[Declared]
+) -> list[Report]:
+    from feature_store.leaks.adjusted import judge_adjusted
+    from feature_store.leaks.cutting import Scope
+    from feature_store.leaks.definitions import judge_definition, rolled_back
+    from feature_store.leaks.subjects import registered
+    from feature_store.leaks.world import read_world
+
+    scope = Scope(source, symbols)
+    with rolled_back(url) as conn:
+        daily = registered(conn, service.definition)
+        subjects = [daily, *([registered(conn, daily.indicators)] if daily.indicators else [])]
+        reports = [judge_definition(conn, subject, scope) for subject in subjects]
+        reports += judge_adjusted(conn, scope)
+        world = read_world(conn, daily, source, symbols)
+    return reports + judge_declared(declared, world)
+
+
+def judge_declared(declared: Sequence[Declared], world: Any) -> list[Report]:
+    """Return a report per Python definition: on the made-up market, and on `world` if there is one."""
+    from trading.leaks.judging import judge
+    from trading.leaks.specimen import specimen
+
+    market = specimen()
+    reports = [judge(one, market) for one in declared]
+    return reports if world is None else reports + [judge(one, world) for one in declared]
+
+
+def _told(report: Report) -> dict[str, Any]:
+    sentences = {finding: finding.sentence() for finding in report.findings}
+    told = report.to_dict()
+    told["findings"] = [{**finding.to_dict(), "sentence": sentences[finding]} for finding in report.findings]
+    return told
+
+
+def _terms(declared: Sequence[Declared]) -> str:
+    sources = [f"{one.kind} {one.horizon} {one.inputs} {inspect.getsource(one.function)}" for one in declared]
+    return hashlib.sha256("\n".join([GATE_VERSION, *sources]).encode()).hexdigest()
+
+
+def _recorded(url: str, definition: str, snapshot_id: str, terms: str) -> Verdict | None:
+    with connection(url) as conn:
+        row = conn.execute(
+            "select passed, reports from features.leak_verdicts"
+            " where definition = %s and snapshot_id = %s and terms = %s order by verdict_id desc limit 1",
+            (definition, snapshot_id, terms),
+        ).fetchone()
+    return None if row is None else Verdict(definition, snapshot_id, row[0], row[1], is_new=False)
