@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
-from feature_store import asof, definitions, offline, services
+from feature_store import asof, definitions, offline, registry, services
 from feature_store.connections import Readers
 from feature_store.copies import Copies
 from feature_store.definitions import Definition
@@ -190,6 +190,15 @@ class FeatureStore:
             InputError: the definition lacks one of the columns, or the view was never built.
         """
         return services.newest_service(self._url, name, columns=tuple(columns))
+
+    def catalog(self, service: FeatureService) -> DataFrame:
+        """Return what the service's columns are, in its order: `feature`, `unit`, `first_value_at_bar`, `description`."""
+        from pandas import DataFrame
+
+        listed = self._readers.ask(partial(registry.features, definition=service.definition))
+        words = {one.name: (one.name, one.unit, one.warm_up_bars, one.description) for one in listed}
+        columns = ["feature", "unit", "first_value_at_bar", "description"]
+        return DataFrame([words[name] for name in service.columns], columns=columns)
 
     def close(self) -> None:
         """Close the calling thread's connection."""
