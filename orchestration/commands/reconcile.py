@@ -68,11 +68,7 @@ def in_words(found: Reconciliation) -> str:
     ]
     if (more := len(found.findings) - _SHOWN) > 0:
         lines.append(f"... and {more} more; --json has them all")
-    bars, missing = sum(one.bars for one in found.series), sum(one.missing for one in found.series)
-    counts = ", ".join(f"{count} {kind}" for kind, count in found.counts.items())
-    verdict = "clean" if found.is_clean else f"not clean: {counts}"
-    lines.append(f"{len(found.series)} series, {bars:,} bars, {missing:,} missing; {verdict}")
-    return "\n".join(lines)
+    return "\n".join([*lines, found.sentence()])
 
 
 def _day(text: str) -> date:

@@ -110,7 +110,8 @@ def reconcile(conn: psycopg.Connection, question: Question) -> Reconciliation:
         newest = max(int(one.starts[-1]) for one in group)
         end = question.as_of if source in live else moment(newest) + timedelta(days=1)
         grids = _grids(conn, group, interval, end)
-        within = _Within.of(question, grids, end, source_lag(conn, source) if source in live else timedelta(0))
+        lag = source_lag(conn, source) if source in live else timedelta(0)
+        within = _Within.of(question, grids, end - lag, newest if source not in live else None)
         beginning: dict[int, list[str]] = defaultdict(list)
         for one in group:
             beginning[int(one.starts[0])].append(one.symbol)
@@ -123,22 +124,27 @@ def reconcile(conn: psycopg.Connection, question: Question) -> Reconciliation:
 
 @dataclass(frozen=True)
 class _Within:
-    """The range asked for in microseconds, and per calendar the index of the newest session that should be there."""
+    """The range asked for in microseconds, and per calendar the index of the newest session that should be there.
+
+    `last_start` is the last bar that can be there: the session of the newest bars may not be over.
+    """
 
     first: int
     last: int
+    last_start: int
     until: Mapping[str, int]
 
     @classmethod
-    def of(cls, question: Question, grids: Mapping[str, Grid], end: datetime, lag: timedelta) -> _Within:
+    def of(cls, question: Question, grids: Mapping[str, Grid], end: datetime, newest: int | None) -> _Within:
         import numpy as np
 
         day = timedelta(days=1)
         first = datetime.combine(question.first or date(1, 1, 2), time(), UTC)
         last = datetime.combine(question.last or date(9998, 12, 31), time(), UTC) + day
-        due = microseconds(min(end - lag, last))
+        due = microseconds(min(end, last))
         until = {name: int(np.searchsorted(grid.closes, due, side="right")) - 1 for name, grid in grids.items()}
-        return cls(microseconds(first), microseconds(last) - 1, until)
+        started = due - min(grid.length for grid in grids.values()) if newest is None else newest
+        return cls(microseconds(first), microseconds(last) - 1, started, until)
 
 
 def _examined(
@@ -152,7 +158,10 @@ def _examined(
         until = min(
             until, int(np.searchsorted(labels, microseconds(datetime.combine(one.ended_on, time(), UTC)), "right")) - 1
         )
-    expected = expected_bars(one, grid, within.first, within.last)
+    # A day's bar is due with its session, which `until` has seen to; a bar within the day when it is over.
+    expected = expected_bars(
+        one, grid, within.first, within.last if grid.is_daily else min(within.last, within.last_start)
+    )
     gaps = missing(one, expected)
     others = [*doubled(one, grid), *suspicious(one, grid, beginning)]
     inside = [each for each in others if within.first <= microseconds(each.first) <= within.last]

@@ -115,6 +115,13 @@ class Reconciliation:
         found = Counter(finding.kind for finding in self.findings)
         return {kind: found[kind] for kind in KINDS}
 
+    def sentence(self) -> str:
+        """Return the whole as one line for people."""
+        bars, missing = sum(one.bars for one in self.series), sum(one.missing for one in self.series)
+        counts = ", ".join(f"{count} {kind}" for kind, count in self.counts.items())
+        verdict = "clean" if self.is_clean else f"not clean: {counts}"
+        return f"{len(self.series)} series, {bars:,} bars, {missing:,} missing; {verdict}"
+
     def as_dict(self) -> dict[str, Any]:
         """Return the whole as JSON values."""
         return {
