@@ -198,3 +198,16 @@ def warehouse(empty_warehouse: Warehouse, built_definitions: list[tuple[str, str
     for view, text, parameters in built_definitions:
         definitions.register(empty_warehouse.url, view, text, json.loads(parameters))
     return empty_warehouse
+
+
+@pytest.fixture
+def built_warehouse(postgres_url: str, built_url: str) -> Iterator[Warehouse]:
+    """A copy of what the dbt build made, the words on each feature included, and no data."""
+    name, built = f"built_{secrets.token_hex(6)}", psycopg.conninfo.conninfo_to_dict(built_url)["dbname"]
+    with psycopg.connect(postgres_url, autocommit=True) as conn:
+        copied = sql.SQL("create database {} template {} strategy file_copy")
+        conn.execute(copied.format(sql.Identifier(name), sql.Identifier(str(built))))
+        opened = Warehouse(psycopg.conninfo.make_conninfo(postgres_url, dbname=name))
+        yield opened
+        opened.close()
+        conn.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
