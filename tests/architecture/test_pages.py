@@ -51,7 +51,7 @@ def test_the_windows_and_the_limit_of_the_gate_are_those_of_the_code():
 
 @pytest.mark.parametrize("file", PAGES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_every_command_that_a_page_names_exists(file: Path):
-    named = re.findall(r"^(?:\$ )?tradeloom ([a-z]+)|`tradeloom ([a-z]+)", file.read_text(), re.MULTILINE)
+    named = re.findall(r"^(?:\$ )?tradeloom ([a-z-]+)|`tradeloom ([a-z-]+)", file.read_text(), re.MULTILINE)
     assert {one or other for one, other in named} <= COMMANDS.keys()
 
 
