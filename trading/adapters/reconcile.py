@@ -54,6 +54,11 @@ group by k.source, k.interval, k.symbol
 order by k.source, k.interval, k.symbol
 """
 
+_NEWEST = """
+select max(b.timestamp) from raw.price_bars as b
+where b.source = %(source)s and b.interval = %(interval)s and b.known_at <= %(as_of)s and b.watermark <= %(watermark)s
+"""
+
 _ACTIONS = """
 select a.source, a.symbol, a.kind, a.ex_date, a.ratio, a.amount
 from raw.actions_as_of(%(as_of)s, %(watermark)s) as a
@@ -108,6 +113,8 @@ def reconcile(conn: psycopg.Connection, question: Question) -> Reconciliation:
     findings: list[Finding] = []
     for (source, interval), group in _groups(found).items():
         newest = max(int(one.starts[-1]) for one in group)
+        if question.symbols:  # measured by all that the source has
+            newest = _newest(conn, {**asked, "source": source, "interval": interval})
         end = question.as_of if source in live else moment(newest) + timedelta(days=1)
         grids = _grids(conn, group, interval, end)
         lag = source_lag(conn, source) if source in live else timedelta(0)
@@ -212,6 +219,12 @@ def _series(conn: psycopg.Connection, asked: dict[str, Any]) -> list[SeriesBars]
             )
         )
     return found
+
+
+def _newest(conn: psycopg.Connection, asked: dict[str, Any]) -> int:
+    row = conn.execute(_NEWEST, asked).fetchone()
+    assert row is not None, "an aggregate always has a row"
+    return microseconds(row[0])
 
 
 def _unpacked(packed: bytes, type_: str) -> Any:
