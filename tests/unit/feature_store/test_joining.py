@@ -16,9 +16,7 @@ NAMES = [("files", "X"), ("sample", "X"), ("sample", "Y")]
 PRECEDENCE = ["files", "sample"]
 
 # Few values, so that moments, timestamps and publications collide: revisions, late bars, equal known_at.
-rows_of = st.lists(
-    st.tuples(st.integers(0, 2), st.integers(0, 4), st.integers(0, 6), st.integers(1, 4)), max_size=25
-)
+rows_of = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4), st.integers(0, 6), st.integers(1, 4)), max_size=25)
 asked_of = st.lists(st.tuples(st.sampled_from(["X", "Y", "Z"]), st.integers(-1, 7)), max_size=12)
 
 
@@ -40,9 +38,7 @@ def versions(rows: list[Row]) -> Versions:
 
 
 def ordered(rows: list[Row]) -> list[Row]:
-    return [
-        row for _, row in sorted(enumerate(rows), key=lambda one: (one[1][0], one[1][2], one[1][3], one[0]))
-    ]
+    return [row for _, row in sorted(enumerate(rows), key=lambda one: (one[1][0], one[1][2], one[1][3], one[0]))]
 
 
 def answered(given_rows: Versions, asked: list[tuple[str, int]], watermark: int, source: str | None) -> list[int]:
@@ -66,7 +62,13 @@ def test_rows_that_come_in_order_are_not_sorted_again_and_answer_the_same(rows, 
     in_order = ordered(rows)
     given_rows = versions(in_order)
     presorted = Versions(
-        NAMES, given_rows.series, given_rows.timestamp, given_rows.known_at, given_rows.watermark, given_rows.row_id, True
+        NAMES,
+        given_rows.series,
+        given_rows.timestamp,
+        given_rows.known_at,
+        given_rows.watermark,
+        given_rows.row_id,
+        True,
     )
     assert answered(presorted, asked, watermark, None) == answered(given_rows, asked, watermark, None)
 
