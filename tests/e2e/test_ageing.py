@@ -6,12 +6,14 @@ names the change that broke it.
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from desk import SYMBOLS
 
 from feature_store.build import DBT_PROJECT
 from serving.explanation.explain import explain_fills
@@ -62,6 +64,9 @@ def test_earlier_decisions_replay_identically_whatever_happens_later(desk, tmp_p
     assert headline.rows_published == 1
     _holds(desk, len(first))
 
+    _actions_and_members_become_known(desk, len(first))
+    _bars_are_recalled_and_versions_compacted(desk, len(first))
+
     head_version = desk.train_head(HeadConfig(embedding_scale=0.2))
     assert head_version == "2"
     _holds(desk, len(first))
@@ -86,6 +91,56 @@ def test_earlier_decisions_replay_identically_whatever_happens_later(desk, tmp_p
     assert _only(desk.replayed("decision", "--all"), "identical")
     assert _only(desk.explained("fill", "--all"), "verified")
     assert set(first) <= set(desk.rows("select decision_id, row_hash from trading.decisions"))
+
+
+def _actions_and_members_become_known(desk, decisions: int) -> None:
+    """A split that nobody had told of and its withdrawal, a dividend, a renaming, a delisting, members of a universe."""
+    kinds = ("symbol", "kind", "ex_date", "ratio", "amount", "new_symbol")
+    changes = [
+        {"symbol": "MSFT", "kind": "split", "ex_date": "2012-04-02", "ratio": "2"},
+        {"symbol": "MSFT", "kind": "split", "ex_date": "2012-04-02", "ratio": "1"},
+        {"symbol": "IBM", "kind": "dividend", "ex_date": "2012-05-08", "amount": "0.85"},
+        {"symbol": "GOOG", "kind": "symbol_change", "ex_date": "2012-06-25", "new_symbol": "GOOGL"},
+        {"symbol": "AAPL", "kind": "delisting", "ex_date": "2012-06-26"},
+    ]
+    for place, change in enumerate(changes):
+        report = desk.deliver(f"action_{place}.csv", "actions", kinds, [change], mode="live", now=_july(6 + place))
+        assert report.rows_published == 1
+    members = [{"universe": "big", "symbol": symbol, "date": "2012-03-01", "member": "true"} for symbol in SYMBOLS]
+    assert desk.deliver("members.csv", "universe", tuple(members[0]), members, now=_july(12)).rows_published == 4
+    _holds(desk, decisions)
+
+
+def _bars_are_recalled_and_versions_compacted(desk, decisions: int) -> None:
+    """The same bar is revised twice more, others are recalled; then what only the past asked for is taken away."""
+    for place, close in enumerate(("30.70", "30.80")):
+        again = {**REVISED, "close": close}
+        report = desk.deliver(
+            f"again_{place}.csv", "prices", PRICE_COLUMNS, [again], mode="live", now=_july(13 + place)
+        )
+        assert report.rows_published == 1
+    reached = json.loads(
+        desk.command("blast-radius", "--symbol", "MSFT", "--from", "2012-02-08", "--to", "2012-02-08", "--json")
+    )
+    assert reached
+    desk.command("recall", "--symbol", "IBM", "--from", "2012-03-01", "--to", "2012-03-02", "--reason", "a bad tape")
+    _holds(desk, decisions)
+    compacted = json.loads(desk.command("features", "compact", "--older-than", "0", "--json"))
+    assert sum(one["row_count"] for one in compacted["definitions"]) > 100
+    _holds(desk, decisions)
+    desk.command(
+        "recall",
+        "--withdraw",
+        "--symbol",
+        "IBM",
+        "--from",
+        "2012-03-01",
+        "--to",
+        "2012-03-02",
+        "--reason",
+        "it was good",
+    )
+    assert "superseded rows: features.daily" in desk.command("doctor")
 
 
 def _holds(desk, count: int) -> None:
