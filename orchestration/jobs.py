@@ -2,7 +2,7 @@
 
 `main` runs all of it, from the vendor to the report. `daily_update` brings in the newest month and what follows from
 it, anchors the ledgers and measures parity; `weekly_retraining` learns, judges and lets the gate decide. Times are UTC,
-after the US close.
+after the US close. `full_parity` computes again all that was ever served.
 """
 
 import dagster as dg
@@ -33,6 +33,13 @@ weekly_retraining = dg.define_asset_job(
     | dg.AssetSelection.groups(FEATURES_GROUP),
     executor_def=dg.in_process_executor,
 )
+# Daily, parity asks for what is new; once a week it asks for everything, so that what was tampered with later is found.
+full_parity = dg.define_asset_job(
+    "full_parity",
+    selection=dg.AssetSelection.assets(PARITY),
+    config={"ops": {PARITY.to_python_identifier(): {"config": {"full": True}}}},
+    executor_def=dg.in_process_executor,
+)
 
 
 @dg.schedule(name="daily_update", job=daily_update, cron_schedule="30 0 * * 2-6", execution_timezone="UTC")
@@ -47,5 +54,9 @@ every_week = dg.ScheduleDefinition(
     name="weekly_retraining", job=weekly_retraining, cron_schedule="0 6 * * 6", execution_timezone="UTC"
 )
 
-JOBS = [main, daily_update, weekly_retraining]
-SCHEDULES = [every_session, every_week]
+every_sunday = dg.ScheduleDefinition(
+    name="full_parity", job=full_parity, cron_schedule="0 6 * * 0", execution_timezone="UTC"
+)
+
+JOBS = [main, daily_update, weekly_retraining, full_parity]
+SCHEDULES = [every_session, every_week, every_sunday]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.cli import COMMANDS
+from serving.explanation.findings import MEANING
 from trading.evaluation.gate import GateTerms
 from trading.ingestion.payload import COLUMNS
 from trading.quality.suites import RULES
@@ -31,6 +32,12 @@ def test_every_name_that_a_column_is_known_by_is_listed():
     told = page("your-own-data.md")
     names = {name for columns in COLUMNS.values() for usual in columns.values() for name in usual}
     assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", told)] == []
+
+
+def test_every_cause_of_a_difference_is_a_row_of_the_page_of_parity():
+    _, _, table = page("parity.md").partition("## Causes")
+    listed = dict(re.findall(r"^\| `([a-z_]+)` \| ([^|]+) \|$", table, re.MULTILINE))
+    assert listed == {str(cause): meaning for cause, meaning in MEANING.items()}
 
 
 def test_every_setting_of_the_code_is_listed():

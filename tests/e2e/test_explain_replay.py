@@ -1,16 +1,23 @@
-"""Every fill explains itself and every decision replays; what was tampered with is found, at its level."""
+"""Every fill explains itself and every decision replays; what was tampered with is found, at its level.
+
+Parity says the same of all that was served, with the cause.
+"""
 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import httpx
 import psycopg
 import pytest
 
+from orchestration.parity_meter import OfflineParity
 from serving.explanation.stored import read_decisions
+from trading.adapters.postgres import Warehouse
 
 pytestmark = pytest.mark.engines
 
@@ -246,3 +253,112 @@ def _replace_object(desk, key: str, payload: bytes) -> None:
 def test_unknown_id_is_one_clear_line(desk):
     assert "o-nothing" in desk.refused("explain", "fill", "o-nothing")
     assert "d-nothing" in desk.refused("replay", "decision", "d-nothing")
+
+
+def parity(desk, *, full=False):
+    """Measure parity as the asset does."""
+    return OfflineParity(Warehouse(desk.url), desk.registry).measure(full=full, trace_id="test")
+
+
+def test_all_that_was_served_is_identical_and_asked_once_only(desk):
+    questions = [
+        {"symbol": "IBM", "position": 1},  # now, with what is known now
+        {"symbol": "IBM", "position": 0, "as_of": "2012-03-15T20:30:00Z"},
+        {"symbol": "IBM", "position": -1, "as_of": "2012-03-16T20:30:00+00:00", "watermark": 1},  # nothing was known
+        {"symbol": "NONE", "position": 0},
+    ]
+    answers = httpx.post(f"{desk.endpoints.oracle_url}/decide", json={"requests": questions}, timeout=30).json()
+    assert [answer["vector"] is None for answer in answers["decisions"]] == [False, False, True, True]
+    ((decisions,),) = desk.rows("select count(*) from trading.decisions")
+    found = parity(desk)
+    assert (found.mode, found.checked, found.differing, found.causes) == ("new", decisions + 4, 0, {})
+    assert found.identical == found.identical_in_all == found.served_in_all == decisions + 4
+    again, everything = parity(desk), parity(desk, full=True)
+    assert (again.checked, again.identical_in_all) == (0, decisions + 4)
+    assert (everything.checked, everything.identical, everything.mode) == (decisions + 4, decisions + 4, "full")
+
+
+def rewritten(stored, **changed):
+    """Return (change, undo) of a decision rewritten by somebody who knows how its hash is made."""
+    row = replace(stored.row, **changed)
+    values = {
+        "vector": "null" if row.vector is None else f"array{list(row.vector)}::double precision[]",
+        "confidence": repr(row.confidence),
+        "sentiment_items": f"'{json.dumps(list(row.sentiment_items))}'".replace("%", "%%"),
+        "environment": f"'{json.dumps(dict(row.environment))}'",
+    }
+    sets = ", ".join(f"{name} = {values[name]}" for name in changed)
+    return f"update trading.decisions set {sets}, row_hash = '\\x{row.row_hash.hex()}' where decision_id = '{row.decision_id}'"
+
+
+def test_each_planted_difference_is_found_and_its_cause_named(desk):
+    """Seven decisions, an answer of the oracle and a bar, each tampered with in another way; all else stays identical."""
+    httpx.post(
+        f"{desk.endpoints.oracle_url}/decide",
+        json={"requests": [{"symbol": "IBM", "position": 0, "as_of": "2012-03-15T20:30:00Z"}]},
+        timeout=30,
+    )
+    with desk.sources() as sources:
+        stored = [
+            one for one in read_decisions(sources.conn, None) if one.row.sentiment_items and one.row.symbol == "AAPL"
+        ]
+    hit = dict(zip(("record", "vector", "answer", "sentiment", "elsewhere", "changed", "gone"), stored, strict=False))
+    ids = {name: one.row.decision_id for name, one in hit.items()}
+    first = hit["vector"].row
+    plants = [
+        f"update trading.decisions set vector[2] = vector[2] + 1 where decision_id = '{ids['record']}'",
+        rewritten(hit["vector"], vector=(first.vector[0], first.vector[1] + 1, *first.vector[2:])),
+        rewritten(hit["answer"], confidence=hit["answer"].row.confidence - 0.001),
+        rewritten(hit["sentiment"], sentiment_items=hit["sentiment"].row.sentiment_items[1:]),
+        rewritten(hit["elsewhere"], environment={**hit["elsewhere"].row.environment, "python": "3.0"}),
+        f"update features.daily set rsi_14 = rsi_14 + 1 where row_id = {hit['changed'].row.feature_row_id}",
+        f"delete from features.daily where row_id = {hit['gone'].row.feature_row_id}",
+        "update trading.served_vectors set action = 1 - sign(action) where served_id = (select max(served_id) from trading.served_vectors)",
+        "update raw.price_bars set volume = volume + 1 where symbol = 'MSFT' and timestamp = '2012-06-29T00:00Z'",
+    ]
+    names = ("trading.decisions", "features.daily", "trading.served_vectors", "raw.price_bars")
+    kept = {table: f"kept_{number}" for number, table in enumerate(names)}
+    with tampered(
+        desk,
+        ";".join([*(f"create table public.{copy} as table {table}" for table, copy in kept.items()), *plants]),
+        ";".join(
+            f"delete from {table}; insert into {table} overriding system value table public.{copy}; drop table public.{copy}"
+            for table, copy in kept.items()
+        ),
+    ):
+        found = parity(desk, full=True)
+        causes = dict(
+            desk.rows(
+                "select d.subject_id, d.cause from trading.parity_checks as d"
+                " where d.parity_id = %s and d.outcome = 'differs'", found.parity_id
+            )
+        )  # fmt: skip
+    ((served,),) = desk.rows("select max(served_id)::text from trading.served_vectors")
+    ((last,),) = desk.rows(
+        "select decision_id from trading.decisions where symbol = 'MSFT' and timestamp = '2012-06-29T00:00Z'"
+    )
+    assert causes == {
+        ids["record"]: "record_changed",
+        ids["vector"]: "vector_differs",
+        ids["answer"]: "answer_differs",
+        ids["sentiment"]: "sentiment_differs",
+        ids["changed"]: "feature_row_changed",
+        ids["gone"]: "feature_row_gone",
+        served: "record_changed",
+        last: "data_revised",
+    }
+    assert (found.elsewhere, found.differing, found.is_excused) == (1, 8, False)
+    assert found.identical == found.checked - 9
+    assert found.first_difference["id"] == ids["record"]
+    assert "its hash is not that of its columns" in found.first_difference["detail"]
+    mended = parity(desk)
+    assert (mended.checked, mended.differing, mended.elsewhere) == (8, 0, 0), "what differed is asked again"
+
+
+def test_a_changed_function_is_a_definition_that_is_gone(desk, fill):
+    (source,) = desk.rows("select pg_get_functiondef('features.sentiment_v1'::regproc)")[0]
+    with tampered(desk, source.replace("coalesce(sum", "coalesce(-sum", 1), source):
+        found = parity(desk, full=True)
+    ((without_a_row,),) = desk.rows("select count(*) from trading.served_vectors where feature_row_id is null")
+    assert found.causes == {"definition_gone": found.checked - without_a_row}
+    assert "sentiment_v1" in found.first_difference["detail"]

@@ -216,3 +216,27 @@ def test_the_oracle_comes_back_after_its_connections_were_cut(oracle: Any, stage
         )
     assert oracle.answer("/decide", asked) == before
     assert oracle.client.get("/readyz").status_code == 200
+
+
+def test_what_is_served_outside_sessions_is_recorded_with_its_whole_moment(oracle: Any, stage: Any) -> None:
+    with psycopg.connect(stage.url, autocommit=True) as conn:
+        (last,) = conn.execute("select coalesce(max(served_id), 0) from trading.served_vectors").fetchone() or (0,)
+        requests = [{"symbol": "AAPL", "position": 1}, {"symbol": "NONE", "position": 0, "watermark": 1}]
+        kept = {"requests": requests, "kept_by_caller": True}
+        oracle.answer("/decide", kept)
+        assert conn.execute("select count(*) from trading.served_vectors where served_id > %s", (last,)).fetchone() == (
+            0,
+        )
+        known, unknown = oracle.answer("/decide", {"requests": requests})["decisions"]
+        found = conn.execute(
+            "select symbol, position, source, feature_row_id, encode(feature_row_hash, 'hex'), vector, action, confidence,"
+            " reason, watermark = raw.newest_watermark(), as_of = served_at, length(trace_id) > 0"
+            " from trading.served_vectors where served_id > %s order by served_id",
+            (last,),
+        ).fetchall()
+    row = known["feature_row"]
+    assert found == [
+        ("AAPL", 1, "sample", row["row_id"], row["row_hash"], known["vector"], known["action"], known["confidence"],
+         None, True, True, True),
+        ("NONE", 0, None, None, None, None, None, None, unknown["reason"], False, True, True),
+    ]  # fmt: skip

@@ -111,8 +111,8 @@ def test_the_daily_schedule_asks_for_the_month_of_the_session_that_closed(tick: 
     assert every_session(context).partition_key == month
 
 
-def test_both_jobs_have_a_schedule():
-    assert {schedule.name for schedule in defs.schedules or []} == {"daily_update", "weekly_retraining"}
+def test_each_job_but_main_has_a_schedule():
+    assert {schedule.name for schedule in defs.schedules or []} == {"daily_update", "weekly_retraining", "full_parity"}
 
 
 def test_loading_the_definitions_imports_nothing_heavy():
