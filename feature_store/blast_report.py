@@ -83,9 +83,9 @@ class BlastRadius:
         }
         return {name: _plain(one) for name, one in values.items()}
 
-    def lines(self, shown: int = SHOWN) -> list[str]:
-        """Return it for people: one line per kind, at most `shown` names on each."""
-        return list(_lines(self, shown))
+    def lines(self, shown: int = SHOWN, *, with_ids: bool = True) -> list[str]:
+        """Return it for people: one line per kind, at most `shown` names on each; ids of decisions and fills if wanted."""
+        return list(_lines(self, shown, shown if with_ids else 0))
 
 
 def blast_radius(conn: psycopg.Connection, asked: Asked, registry: Versions | None = None) -> BlastRadius:
@@ -115,7 +115,7 @@ def blast_radius(conn: psycopg.Connection, asked: Asked, registry: Versions | No
     )
 
 
-def _lines(found: BlastRadius, shown: int) -> Iterator[str]:
+def _lines(found: BlastRadius, shown: int, ids: int) -> Iterator[str]:
     changes = found.reach.changes
     if not changes:
         yield "nothing was corrected, late or recalled there: nothing consumed it"
@@ -138,8 +138,8 @@ def _lines(found: BlastRadius, shown: int) -> Iterator[str]:
             "promotions", found.promotions, shown, lambda one: f"{one.model_name} v{one.to_version} {one.verdict}"
         )
     yield _line("backtests", found.backtests, shown, lambda one: f"{one.model_name} v{one.model_version}")
-    yield _line("decisions", found.decisions, shown, lambda one: one.decision_id) + _of_decisions(found.decisions)
-    yield _line("fills", found.fills, shown, lambda one: one.fill_id)
+    yield _line("decisions", found.decisions, ids, lambda one: one.decision_id) + _of_decisions(found.decisions)
+    yield _line("fills", found.fills, ids, lambda one: one.fill_id)
     yield _line(
         "open positions",
         found.positions,
@@ -174,7 +174,7 @@ def _of_decisions(decisions: Sequence[ConsumedDecision]) -> str:
 
 
 def _line(name: str, found: Sequence[Any], shown: int, named: Any) -> str:
-    told = f": {_few([named(one) for one in found[:shown]], shown, len(found))}" if found else ""
+    told = f": {_few([named(one) for one in found[:shown]], shown, len(found))}" if found and shown else ""
     return f"{name:<14} {len(found):,}{told}"
 
 

@@ -62,9 +62,9 @@ class Rebuilt:
 
     def lines(self) -> list[str]:
         """Return it for people."""
-        told = [f"  {name:<32} {what}" for name, what in self.assets.items()]
+        told = [f"  {name:<38} {what}" for name, what in self.assets.items()]
         told += [
-            f"  {name:<32} {', '.join(months)}: as delivered, not ingested again"
+            f"  {name:<38} {', '.join(months)}: as delivered, not ingested again"
             for name, months in self.months.items()
         ]
         head = f"rebuilt in Dagster run {self.run_id}:" if self.run_id else "nothing was rebuilt:"

@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 
 from feature_store.blast_report import BlastRadius, blast_radius
-from orchestration.rebuild import rebuild
+from orchestration.rebuild import Rebuilt, rebuild
 from trading.adapters.ingest import ingest
 from trading.adapters.object_store import ObjectStore
 from trading.adapters.postgres import connection
@@ -35,14 +35,16 @@ def revise_the_sample(instance: dg.DagsterInstance, tell: Callable[[str], None],
     report = _delivered()
     found = _traced(report)
     is_new = report.status != "already ingested"
-    rebuilt = rebuild(found, instance, tell, log).lines() if is_new else ["  rebuilt when it was delivered"]
+    rebuilt = (
+        rebuild(found, instance, tell, log) if is_new else Rebuilt(None, {}, {}, ["it was, when it was delivered"])
+    )
     decisions, identical = _replayed(tell)
     return {
         "batch": report.batch_ids[0],
         "delivered": is_new,
         "counts": found.counts(),
-        "blast_radius": found.lines(SHOWN),
-        "rebuilt": rebuilt,
+        "blast_radius": found.lines(SHOWN, with_ids=False),
+        "rebuilt": rebuilt.to_dict(),
         "decisions": decisions,
         "decisions_identical": identical,
     }
@@ -54,7 +56,7 @@ def revision_in_words(scene: Json) -> list[str]:
         "",
         "A revised bar, and what rested on it",
         *(f"  {line}" for line in scene["blast_radius"]),
-        *(f"  {line}" for line in scene["rebuilt"]),
+        *(f"  {line}" for line in Rebuilt(**scene["rebuilt"]).lines()),
         f"  every earlier decision replayed: {scene['decisions_identical']:,} of {scene['decisions']:,} identical",
         f"  again: tradeloom blast-radius --batch {scene['batch']}",
     ]
