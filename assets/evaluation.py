@@ -10,7 +10,7 @@ from typing import TypedDict
 import dagster as dg
 
 from assets.scope import MarketScope
-from assets.series import series_of, training_rows
+from assets.series import members_rows, series_of
 from assets.training import BASELINE, CHALLENGER, CHAMPION, LEARNER, OTHER_SEEDS, SLOT, Prepared, prepare
 from feature_store.services import FeatureService
 from feature_store.snapshots import Snapshot, read_snapshot
@@ -105,15 +105,15 @@ def _embargo_kept(
         rows = read_snapshot(Snapshot(card.snapshot_id, key, str(card.parquet_sha256), 0, None), payloads)
         last = rows["timestamp"].max().date()
     with warehouse.connection() as conn:
-        sessions = [timestamp.date() for timestamp in scope.timestamps(conn, prepared.symbols)]
+        sessions = [timestamp.date() for timestamp in scope.cut(conn).timestamps]
     return {"training_last": last, "sessions_between": sessions_between(sessions, last, window.first)}
 
 
 def _as_read_by(model: LoadedModel, scope: MarketScope, warehouse: Warehouse, prepared: Prepared) -> list[MarketSeries]:
     """Return the judging window with the features of the model's own card: what it would be served, newer or not."""
     service, window = FeatureService.from_dict(model.card.feature_service), prepared.windows.judging
-    rows = training_rows(warehouse, service, scope.source, prepared.symbols, window)
-    return series_of(warehouse, rows, scope.source, window)
+    rows = members_rows(warehouse, service, scope, prepared.symbols, window)
+    return series_of(warehouse, rows, scope, window)
 
 
 def _judged(champion: str, challenger: str, verdict: Verdict, evidence: Evidence) -> Judged:

@@ -20,7 +20,6 @@ from trading.adapters.anchors import anchor_head
 from trading.adapters.object_store import ObjectStore
 from trading.adapters.postgres import Warehouse
 from trading.telemetry import tracing
-from trading.windows import windows_of
 
 GROUP = "trading"
 SESSIONS = dg.AssetKey(["trading", "sessions"])
@@ -95,10 +94,10 @@ def paper_sessions(
 ) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
     """Replay the last bars twice: once as the champion decides, once as the challenger does."""
     with warehouse.connection() as conn:
-        symbols = scope.chosen_symbols(conn)
-        timestamps = scope.timestamps(conn, symbols)
-    window = windows_of([timestamp.date() for timestamp in timestamps]).replay
-    replayed = [timestamp for timestamp in timestamps if window.first <= timestamp.date() <= window.last]
+        cut = scope.cut(conn)
+        window = cut.windows.replay
+        symbols = scope.members_at(conn, cut, window.first)
+    replayed = [timestamp for timestamp in cut.timestamps if window.first <= timestamp.date() <= window.last]
     outcomes = []
     with tracing(context.run.run_id.replace("-", "")):
         for alias in (CHAMPION, CHALLENGER):

@@ -3,29 +3,36 @@
 The defaults are the sample. A run on the user's own data sets them at launch, as `tradeloom demo --prices FILE` does.
 """
 
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import dagster as dg
 import psycopg
 
 from trading.adapters.sources import source_named
+from trading.adapters.universes import members
+from trading.adapters.warehouse import newest_watermark
 from trading.errors import InputError
 from trading.ingestion.payload import COLUMNS
 from trading.ingestion.ports import Source
-from trading.ingestion.reader import Adjustment, Mode
+from trading.ingestion.reader import Adjustment, Kind, Mode
+from trading.windows import Windows, windows_of
 
 MOST_SYMBOLS = 12
+_EVER = datetime.max.replace(tzinfo=UTC)
 
+# What is ranked on came to light before the judging window began: a symbol is chosen as it could have been then.
 _SYMBOLS = """
 select b.symbol
 from raw.price_bars as b
 where b.source = %(source)s and b.interval = %(interval)s
+    and b.timestamp <= %(last)s and b.known_at < %(known_before)s
 group by b.symbol
 order by
     count(distinct b.timestamp) desc,
-    (select count(*) from raw.news_items as n where n.symbols @> array[b.symbol]) desc,
+    (select count(*) from raw.news_items as n where n.symbols @> array[b.symbol] and n.known_at < %(known_before)s) desc,
     b.symbol
 limit %(limit)s
 """
@@ -34,10 +41,23 @@ _KNOWN = """
 select distinct symbol from raw.price_bars where source = %s and interval = %s and symbol = any(%s)
 """
 
+_EVER_MEMBERS = "select distinct symbol from trading.universe_members where universe = %s"
+
+_STILL_THERE = "select distinct symbol from raw.price_bars where source = %s and interval = %s and timestamp >= %s"
+
 _SESSIONS = """
 select distinct timestamp from raw.price_bars
-where source = %s and interval = %s and symbol = any(%s) order by timestamp
+where source = %s and interval = %s and (%s::text[] is null or symbol = any(%s)) order by timestamp
 """
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a scope's data is used: every bar timestamp, oldest first, the windows, and the symbols to learn from."""
+
+    timestamps: list[datetime]
+    windows: Windows
+    symbols: list[str]
 
 
 class MarketScope(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -45,7 +65,10 @@ class MarketScope(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     Attributes:
         source: `sample`, or `files` with the two paths below.
-        symbols: Those to learn from and trade; empty: up to 12 of the source, the most complete first, then by news.
+        symbols: Those to learn from and trade; empty: up to 12 of the source, the most complete first, then by news, by
+            what was known when training ended.
+        universe: A universe of trading.universe_members: a symbol counts on the days on which it was a member. Empty:
+            the built-in one of the source, the symbols that had bars by then.
         adjustment: What the file's prices are: `raw`, `split` or `all`.
         mode: `history` or `live`; empty: the source's own.
         columns: Our column -> the file's, where the usual names do not find it.
@@ -55,6 +78,7 @@ class MarketScope(dg.ConfigurableResource):  # type: ignore[type-arg]
     prices_file: str = ""
     news_file: str = ""
     symbols: list[str] = []  # noqa: RUF012 - pydantic copies it
+    universe: str = ""
     interval: str = "1d"
     adjustment: str = "raw"
     calendar: str = "XNYS"
@@ -74,34 +98,85 @@ class MarketScope(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Return where news comes from."""
         return self._source("news", self.news_file)
 
-    def has(self, kind: Literal["prices", "actions", "news"]) -> bool:
+    def has(self, kind: Kind) -> bool:
         """Tell whether this scope delivers `kind` at all: a file of prices brings no actions, and news is optional."""
         if self.source == "sample":
-            return True
+            return kind != "universe"
         return bool({"prices": self.prices_file, "news": self.news_file}.get(kind, ""))
 
     def ingestion_mode(self) -> Mode | None:
         """Return the mode asked for, or None for the source's own."""
         return cast(Mode, self.mode) if self.mode else None
 
-    def chosen_symbols(self, conn: psycopg.Connection) -> list[str]:
-        """Return the symbols of this run, in name order.
+    def cut(self, conn: psycopg.Connection) -> Cut:
+        """Return the windows of this scope, and its symbols as they could be chosen when training ended.
 
         Raises:
-            InputError: the source has no bars yet, or none of a symbol that was asked for.
+            InputError: the source has no bars yet, or none of a symbol or of a universe that was asked for; or the
+                history is too short.
         """
-        if self.symbols:
-            return self._asked_symbols(conn)
-        asked = {"source": self.source, "interval": self.interval, "limit": MOST_SYMBOLS}
-        found = sorted(row[0] for row in conn.execute(_SYMBOLS, asked))
-        if not found:
+        asked = self._asked_symbols(conn) if self.symbols else None
+        rows = conn.execute(_SESSIONS, [self.source, self.interval, asked, asked])
+        timestamps = [row[0].astimezone(UTC) for row in rows]
+        if not timestamps:
             raise InputError(f"expected bars of {self.source}, found none; materialize raw/price_bars")
-        return found
+        windows = windows_of([timestamp.date() for timestamp in timestamps])
+        if self.universe:
+            return Cut(timestamps, windows, self._of_universe(conn, asked))
+        return Cut(timestamps, windows, asked or self._most_complete(conn, windows))
 
-    def timestamps(self, conn: psycopg.Connection, symbols: list[str]) -> list[datetime]:
-        """Return the bar timestamps of `symbols`, oldest first."""
-        rows = conn.execute(_SESSIONS, [self.source, self.interval, symbols])
-        return [row[0].astimezone(UTC) for row in rows]
+    def todays_symbols(self, conn: psycopg.Connection, cut: Cut) -> list[str]:
+        """Return what one would choose today, in name order: the members, or the most complete that still have bars."""
+        last = cut.timestamps[-1]
+        if self.symbols and not self.universe:
+            return cut.symbols
+        if self.universe:
+            found = members(conn, self.universe, last.date(), _EVER, newest_watermark(conn))
+            return [symbol for symbol in found if symbol in cut.symbols]
+        alive = cut.timestamps[-5:][0]  # a symbol may miss a day or two
+        rows = conn.execute(_STILL_THERE, [self.source, self.interval, alive])
+        asked = {"last": last, "known_before": _EVER, "limit": None, **self._series()}
+        complete = [row[0] for row in conn.execute(_SYMBOLS, asked)]
+        there = {row[0] for row in rows}
+        return sorted([symbol for symbol in complete if symbol in there][:MOST_SYMBOLS])
+
+    def members_at(self, conn: psycopg.Connection, cut: Cut, day: date) -> list[str]:
+        """Return those of the scope's symbols that a session may trade that begins on `day`, as known then.
+
+        Raises:
+            InputError: the universe had no member then.
+        """
+        if not self.universe:
+            return cut.symbols
+        began = datetime.combine(day, time(), UTC)
+        found = members(conn, self.universe, day, began, newest_watermark(conn))
+        if traded := [symbol for symbol in found if symbol in cut.symbols]:
+            return traded
+        raise InputError(f"expected members of {self.universe} on {day}, found none known then; ingest its history")
+
+    def _series(self) -> dict[str, Any]:
+        return {"source": self.source, "interval": self.interval}
+
+    def _most_complete(self, conn: psycopg.Connection, windows: Windows) -> list[str]:
+        last, judged = (datetime.combine(day, time(), UTC) for day in (windows.training.last, windows.judging.first))
+        asked = {"last": last, "known_before": judged, "limit": MOST_SYMBOLS, **self._series()}
+        # Where the whole history was delivered later than that, nothing was known then, and the bars must do.
+        for question in (asked, asked | {"known_before": _EVER}):
+            if found := sorted(row[0] for row in conn.execute(_SYMBOLS, question)):
+                return found
+        raise InputError(f"expected bars of {self.source} up to {windows.training.last}, found none")
+
+    def _of_universe(self, conn: psycopg.Connection, asked: list[str] | None) -> list[str]:
+        ever = {row[0] for row in conn.execute(_EVER_MEMBERS, [self.universe])}
+        if not ever:
+            raise InputError(
+                f"expected a universe of trading.universe_members, found none named {self.universe!r}; ingest it with "
+                "`tradeloom ingest universe`"
+            )
+        there = conn.execute(_KNOWN, [self.source, self.interval, sorted(ever)])
+        if found := sorted(row[0] for row in there if asked is None or row[0] in asked):
+            return found
+        raise InputError(f"expected bars of {self.source} of a member of {self.universe}, found none; ingest prices")
 
     def _asked_symbols(self, conn: psycopg.Connection) -> list[str]:
         there = {row[0] for row in conn.execute(_KNOWN, [self.source, self.interval, self.symbols])}

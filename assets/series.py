@@ -1,13 +1,22 @@
-"""The series that training and judging walk over: raw bars and splits beside the features known when each was decided on."""
+"""The series that training and judging walk over: raw bars and splits beside the features known when each was decided on.
 
-from collections.abc import Sequence
+A symbol counts on the days on which it belonged to the universe, as that was known at each decision.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from assets.scope import MarketScope
 from feature_store.services import FeatureService
 from feature_store.store import FeatureStore
-from trading.adapters.market_data import MarketData
+from trading.adapters.market_data import MarketData, SessionBar
+from trading.adapters.memberships import memberships
 from trading.adapters.postgres import Warehouse
+from trading.adapters.warehouse import newest_watermark
+from trading.nouns import Bar, Split
 from trading.series import MarketSeries, market_series
 from trading.windows import Window
 
@@ -28,18 +37,57 @@ def training_rows(
     return frame.drop(columns=_OF_ONE_WAREHOUSE)
 
 
-def series_of(warehouse: Warehouse, rows: "DataFrame", source: str, window: Window) -> list[MarketSeries]:
-    """Return one series per symbol of `rows`, with the bars and splits of the window."""
+def members_rows(
+    warehouse: Warehouse, service: FeatureService, scope: MarketScope, symbols: Sequence[str], window: Window
+) -> "DataFrame":
+    """Return `training_rows` of the days on which each symbol was a member, as known when the day was decided on."""
+    return only_members(warehouse, scope, training_rows(warehouse, service, scope.source, symbols, window))
+
+
+def only_members(warehouse: Warehouse, scope: MarketScope, rows: "DataFrame") -> "DataFrame":
+    """Return the rows of the days on which their symbol was a member, as known at each row's own time.
+
+    Without a named universe all are: a symbol belongs to the built-in one as soon as it has bars.
+    """
+    if not scope.universe:
+        return rows
+    with warehouse.connection() as conn:
+        known = memberships(conn, scope.universe, newest_watermark(conn))
+    columns = zip(rows["symbol"], rows["timestamp"], rows["known_at"], strict=True)
+    kept = [known.is_member(symbol, at.date(), decided) for symbol, at, decided in columns]
+    return rows[kept].reset_index(drop=True)
+
+
+def series_of(
+    warehouse: Warehouse, rows: "DataFrame", scope: MarketScope, window: Window, *, latest: bool = False
+) -> list[MarketSeries]:
+    """Return one series per symbol of `rows`, with the bars and splits of the window.
+
+    Args:
+        rows: The days that count; of a named universe, bars of other days are left out.
+        latest: Bars and splits in their newest version instead of their first; when each was met stays.
+    """
     symbols = sorted(rows["symbol"].unique())
     with warehouse.connection() as conn:
-        newest = conn.execute("select raw.newest_watermark()").fetchone()
-        data = MarketData(source, symbols, "1d", newest[0] if newest else 0)
+        data = MarketData(scope.source, symbols, "1d", newest_watermark(conn))
         groups = list(data.groups(conn, midnight(window.first), midnight(window.last)))
-        splits = data.splits(conn, window.first, window.last)
+        splits = data.splits(conn, window.first, window.last, latest=latest)
+        restated = data.latest_prices(conn, midnight(window.first), midnight(window.last)) if latest else {}
     met = [bar for group in groups for bar in group.bars.values()]
     adjusted = {bar.bar.symbol for bar in met if bar.adjustment != "raw"}
-    moving = [known.split for known in splits if known.split.symbol not in adjusted]
-    return market_series(rows, [bar.bar for bar in met], moving)
+    moving: list[Split] = [known.split for known in splits if known.split.symbol not in adjusted]
+    if scope.universe:
+        counted = {(symbol, at.to_pydatetime()) for symbol, at in zip(rows["symbol"], rows["timestamp"], strict=True)}
+        met = [bar for bar in met if (bar.bar.symbol, bar.bar.timestamp) in counted]
+    return market_series(rows, [_as_restated(bar, restated) for bar in met], moving)
+
+
+def _as_restated(bar: SessionBar, restated: Mapping[tuple[str, datetime], Sequence[Decimal]]) -> Bar:
+    found = restated.get((bar.bar.symbol, bar.bar.timestamp))
+    if found is None:
+        return bar.bar
+    opened, high, low, close, volume = found
+    return replace(bar.bar, open=opened, high=high, low=low, close=close, volume=volume)
 
 
 def midnight(day: date) -> datetime:

@@ -11,7 +11,7 @@ import dagster as dg
 
 from assets.provenance import code_revision
 from assets.scope import MarketScope
-from assets.series import midnight, series_of, training_rows
+from assets.series import members_rows, midnight, series_of
 from assets.warehouse import DAILY, INDICATORS
 from feature_store.leaks.gate import Verdict, refuse_leaks, verdict_on
 from feature_store.services import FeatureService, register
@@ -29,7 +29,7 @@ from trading.learners.environment import lock_hash, numeric_environment
 from trading.learners.model_card import ModelCard
 from trading.learners.ppo import PpoConfig, TrainedPolicy, train_ppo
 from trading.strategy import MacdCross
-from trading.windows import Window, Windows, windows_of
+from trading.windows import Window, Windows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -65,13 +65,12 @@ class Prepared:
 def prepare(scope: MarketScope, warehouse: Warehouse, payloads: ObjectStore) -> Prepared:
     """Cut the windows and freeze the training set of this scope; the same data gives the same snapshot."""
     with warehouse.connection() as conn:
-        symbols = scope.chosen_symbols(conn)
-        timestamps = scope.timestamps(conn, symbols)
+        cut = scope.cut(conn)
         read_up_to = newest_watermark(conn)
-    windows = windows_of([timestamp.date() for timestamp in timestamps])
+    symbols, windows = cut.symbols, cut.windows
     service = FeatureStore(warehouse.url).newest_service(SLOT)
     register(warehouse.url, service)
-    rows = training_rows(warehouse, service, scope.source, symbols, windows.training)
+    rows = members_rows(warehouse, service, scope, symbols, windows.training)
     with warehouse.connection() as conn:
         refuse_recalled(resting_on_recalls(conn, rows, scope.source, scope.interval), "a training set")
         snapshot = write_snapshot(rows, payloads)
@@ -96,6 +95,7 @@ def training_set(
             "parquet_sha256": prepared.snapshot.sha256,
             "object": prepared.snapshot.key,
             "symbols": ", ".join(prepared.symbols),
+            "universe": scope.universe or "built in",
             "training": _days(prepared.windows.training),
             "judging": _days(prepared.windows.judging),
             "replay": _days(prepared.windows.replay),
@@ -181,7 +181,7 @@ def _train(
     config: PpoTerms,
 ) -> str:
     """Train under each seed. The others are registered first, so that the challenger never stands without its spread."""
-    series = series_of(warehouse, prepared.rows, scope.source, prepared.windows.training)
+    series = series_of(warehouse, prepared.rows, scope, prepared.windows.training)
     policies = {}
     for seed in config.seeds:
         policies[seed] = train_ppo(series, PpoConfig(seed=seed, timesteps=config.timesteps))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
@@ -85,12 +86,26 @@ left join trading.calendar_sessions as c
 order by b.timestamp, b.symbol
 """
 
-_SPLITS = """
+_FIRST_SPLITS = """
 select distinct on (a.symbol, a.ex_date) a.action_id, a.symbol, a.ex_date, a.ratio, a.known_at
 from raw.corporate_actions as a
 where a.source = %(source)s and a.symbol = any(%(symbols)s) and a.kind = 'split' and a.watermark <= %(watermark)s
   and a.ex_date > %(after)s and a.ex_date <= %(until)s
 order by a.symbol, a.ex_date, a.known_at, a.watermark desc
+"""
+_LATEST_SPLITS = _FIRST_SPLITS.replace("a.known_at, a.watermark desc", "a.known_at desc, a.watermark desc")
+
+# The newest version of each bar that was revised after it was first known.
+_RESTATED = """
+select distinct on (b.symbol, b.timestamp) b.symbol, b.timestamp, b.open, b.high, b.low, b.close, b.volume
+from raw.price_bars as b
+where b.source = %(source)s and b.symbol = any(%(symbols)s) and b.interval = %(interval)s
+  and b.timestamp between %(first)s and %(last)s and b.watermark <= %(watermark)s
+  and exists (
+      select from raw.price_bars as o
+      where o.source = b.source and o.symbol = b.symbol and o.interval = b.interval and o.timestamp = b.timestamp
+        and o.bar_id <> b.bar_id and o.watermark <= %(watermark)s)
+order by b.symbol, b.timestamp, b.known_at desc, b.watermark desc
 """
 
 _INSTRUMENTS = """
@@ -140,10 +155,17 @@ class MarketData:
             if met:
                 yield BarGroup(timestamp, met, tuple(bar.bar.symbol for bar in bars if bar.is_superseded))
 
-    def splits(self, conn: psycopg.Connection, after: date, until: date) -> list[KnownSplit]:
-        """Return the first-known version of each split with after < ex-date <= until, by symbol and date."""
+    def latest_prices(
+        self, conn: psycopg.Connection, first: datetime, last: datetime
+    ) -> dict[tuple[str, datetime], tuple[Decimal, ...]]:
+        """Return open, high, low, close and volume of the newest version of each bar that has more than one, by key."""
+        rows = conn.execute(_RESTATED, {**self._where(), "first": first, "last": last})
+        return {(symbol, at): tuple(values) for symbol, at, *values in rows}
+
+    def splits(self, conn: psycopg.Connection, after: date, until: date, *, latest: bool = False) -> list[KnownSplit]:
+        """Return the first-known (or the newest) version of each split with after < ex-date <= until, by symbol and date."""
         question = {**self._where(), "after": after, "until": until}
-        rows = conn.execute(_SPLITS, question).fetchall()
+        rows = conn.execute(_LATEST_SPLITS if latest else _FIRST_SPLITS, question).fetchall()
         return [
             KnownSplit(Split(symbol, ex_date, ratio), action, known_at)
             for action, symbol, ex_date, ratio, known_at in rows
