@@ -78,7 +78,6 @@ def ingest(
     )
     delivered = _moment(delivered_at) if delivered_at else None
     endpoints = Endpoints.resolve(os.environ)
-    ensure_definitions(endpoints.postgres_url)
     store = ObjectStore(endpoints.s3_endpoint, endpoints.s3_access_key, endpoints.s3_secret_key, endpoints.s3_bucket)
     report = ingest_batch(
         source,
@@ -91,6 +90,7 @@ def ingest(
         partition=partition,
         max_bad_share=max_bad_share,
     )
+    ensure_definitions(endpoints.postgres_url)  # after: a bad file is refused without waiting for a build
     click.echo(json.dumps(report.as_dict()) if as_json else report.sentence())
 
 
