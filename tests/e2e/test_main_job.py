@@ -9,12 +9,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
-from infra.local.endpoints import KEYS, VARIABLES
+from infra.local.endpoints import KEYS, VARIABLES, Endpoints
+from trading.adapters.object_store import ObjectStore
+from trading.adapters.postgres import Warehouse
+from trading.errors import RecalledDataError
 
 TABLES = (
     "raw.price_bars",
@@ -23,6 +28,7 @@ TABLES = (
     "raw.ingestion_batches",
     "raw.quarantined_rows",
     "raw.session_quality",
+    "raw.recalls",
     "raw.watermarks",
     "marts.market_data",
     "marts.indicators",
@@ -30,6 +36,7 @@ TABLES = (
     "features.definitions",
     "features.news_scores",
     "features.news_embeddings",
+    "features.snapshots",
     "trading.instruments",
     "trading.sessions",
     "trading.decisions",
@@ -66,12 +73,34 @@ class User:
 
     def counts(self) -> dict[str, int]:
         """Return the rows of every table; the engines must run."""
-        import psycopg
+        return {table: self.rows(f"select count(*) from {table}")[0][0] for table in TABLES}
 
-        from infra.local.endpoints import Endpoints
+    def rows(self, query: str) -> list[Any]:
+        """Return the rows of a query."""
+        with psycopg.connect(Endpoints.resolve(self.environment).postgres_url, options="-c timezone=UTC") as conn:
+            return conn.execute(query).fetchall()
 
-        with psycopg.connect(Endpoints.resolve(self.environment).postgres_url) as conn:
-            return {table: conn.execute(f"select count(*) from {table}").fetchone()[0] for table in TABLES}
+    def freezes_the_training_set(self) -> None:
+        """Materialize the training set of the sample in this process."""
+        import dagster as dg
+
+        from assets.scope import MarketScope
+        from assets.training import training_set
+        from orchestration.failures import clear_errors
+
+        found = Endpoints.resolve(self.environment)
+        store = ObjectStore(found.s3_endpoint, found.s3_access_key, found.s3_secret_key, found.s3_bucket)
+        resources = {"scope": MarketScope(), "warehouse": Warehouse(found.postgres_url), "payloads": store}
+        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        with clear_errors():
+            dg.materialize([training_set], resources=resources, run_config=quiet)
+
+    def refused(self, *arguments: str) -> str:
+        """Run a command that must end with exit code 1 and one line; return the line."""
+        command = [sys.executable, "-m", "orchestration.cli", *arguments]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300, check=False)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr[-3000:]
+        return done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -147,9 +176,92 @@ def test_every_decision_replays_bit_for_bit(user: User, first: dict[str, Any]):
     assert {one["environment"] for one in decisions} == {"same"}
 
 
+# IBM's session of 2012-09-13 and MSFT's of 2010-11-12 are what the demo's vendor revises.
+RESTING = """
+from features.daily as f where (f.symbol = 'IBM' and f.timestamp >= '2012-09-13' or f.symbol = 'MSFT' and f.timestamp >= '2010-11-12')
+    and f.known_at < '2013-03-04 14:00Z'
+"""
+
+
+def test_a_revised_bar_names_all_that_rested_on_it(user: User, first: dict[str, Any]):
+    found = user.json("blast-radius", "--batch", str(first["revision"]["batch"]))
+    assert [(one["symbol"], one["key"], one["detail"]) for one in found["changes"]] == [
+        ("IBM", "2012-09-13", "close 206.36 -> 206.63"),
+        ("MSFT", "2010-11-12", "volume 64962200 -> 64962800"),
+    ]
+    daily = next(one for one in found["feature_rows"] if one["view"] == "features.daily")
+    assert daily["ids"] == [row[0] for row in user.rows(f"select f.row_id {RESTING} order by 1")]
+    decisions = user.rows(
+        f"select decision_id from trading.decisions where feature_row_id in (select f.row_id {RESTING}) order by timestamp, 1"
+    )
+    assert [one["decision_id"] for one in found["decisions"]] == [row[0] for row in decisions]
+    assert len(decisions) >= 500
+    # MSFT's volume is read on one day of the training window only; IBM's close moves RSI and MACD to the end.
+    assert {one["symbol"] for one in found["decisions"] if one["is_changed"]} == {"IBM"}
+    fills = user.rows(
+        f"select count(*) from trading.fills join trading.order_intents using (client_order_id) join trading.decisions as d"
+        f" using (decision_id) where d.feature_row_id in (select f.row_id {RESTING})"
+    )
+    assert len(found["fills"]) == fills[0][0] > 0
+    held = user.rows(
+        "select session_id, symbol from trading.positions where quantity > 0 and symbol in ('IBM', 'MSFT')"
+    )
+    assert {(one["session_id"], one["symbol"]) for one in found["open_positions"]} <= set(held)
+    (snapshot,) = found["training_snapshots"]
+    trained = [(one["name"], one["version"]) for one in found["model_versions"]]
+    assert snapshot["rows_differ"] == 0
+    assert trained == [("trader-daily", "2"), ("trader-daily-seeds", "1"), ("trader-daily-seeds", "2")]
+    assert [one["to_version"] for one in found["promotions"]] == ["2"]
+    assert {one["model_version"] for one in found["backtests"]} == {"1", "2"}
+
+
+def test_a_rebuild_ran_what_derives_from_bars_and_trained_nothing(user: User, first: dict[str, Any]):
+    rebuilt = first["revision"]["rebuilt"]
+    assert set(rebuilt["assets"]) == {
+        "staging/stg_price_bars",
+        "intermediate/int_price_bars__newest",
+        "intermediate/int_price_bars__adjusted",
+        "marts/market_data",
+        "marts/indicators",
+        "features/daily",
+        "features/training_set",
+    }
+    assert rebuilt["months"] == {"raw/price_bars": ["2010-11", "2012-09"]}
+    assert rebuilt["assets"]["marts/market_data"].startswith("changed")
+    assert rebuilt["assets"]["features/training_set"].startswith("the same")
+    assert user.rows("select close from marts.market_data where symbol = 'IBM' and timestamp = '2012-09-13'") == [
+        (Decimal("206.630000"),)
+    ]
+
+
+def test_every_earlier_decision_still_replays_after_the_revision(first: dict[str, Any]):
+    scene = first["revision"]
+    assert scene["decisions"] == scene["decisions_identical"] == first["tables"]["trading.decisions"]
+
+
 def test_a_second_run_adds_no_row_and_no_model(user: User, first: dict[str, Any]):
     before, models = user.counts(), user.json("models", "list")
     second = user.json("demo")
     assert user.counts() == before
     assert user.json("models", "list") == models
     assert second["last_fill"] == first["last_fill"]
+    assert second["revision"]["counts"] == first["revision"]["counts"]
+
+
+def test_recalled_bars_stop_training_until_the_recall_is_withdrawn(user: User, first: dict[str, Any]):
+    which = ("--symbol", "AAPL", "--from", "2005-03-01", "--to", "2005-03-02")
+    assert user.json("recall", *which, "--reason", "a test")["changed"] == 2
+    found = user.json("blast-radius", *which)
+    assert [(one["why"], one["key"]) for one in found["changes"]] == [
+        ("recalled", "2005-03-01"),
+        ("recalled", "2005-03-02"),
+    ]
+    assert found["counts"]["training_snapshots"] == 1
+    assert {one["symbol"] for one in found["decisions"]} == {"AAPL"}
+    with pytest.raises(RecalledDataError, match="DATA_RECALLED: expected a training set without recalled bars"):
+        user.freezes_the_training_set()
+    assert user.json("recall", *which, "--withdraw", "--reason", "over")["changed"] == 2
+    assert [one["status"] for one in user.json("recall", "--list")["recalled"]].count("open") == 0
+    assert user.json("blast-radius", *which)["changes"] == []
+    assert "either --batch ID or --symbol S" in user.refused("blast-radius")
+    assert "no batch 999" in user.refused("blast-radius", "--batch", "999")
