@@ -115,6 +115,9 @@ def _flat(row: FeatureRow) -> dict[str, Any]:
         "definition": row.definition,
         "row_id": row.row_id,
         "row_hash": row.row_hash,
+        "age_sessions": row.age_sessions,
+        "max_age_sessions": row.max_age_sessions,
+        "is_stale": row.is_stale,
     }
     return identity | row.values | {"sentiment_items": row.sentiment_items}
 
@@ -132,7 +135,7 @@ def _print(rows: list[dict[str, Any]], moment: datetime) -> None:
         numbers = ", ".join(
             f"{name} {row[name]:.6g}" for name in ("close", "rsi_14", "macd", "sentiment") if row[name] is not None
         )
-        click.echo(f"{row['symbol']:8} {row['timestamp'][:10]}  known {row['known_at']}  {numbers}")
+        click.echo(f"{row['symbol']:8} {row['timestamp'][:10]}  known {row['known_at']}  {numbers}{_age(row)}")
 
 
 def moment_of(text: str) -> datetime:
@@ -149,3 +152,14 @@ def moment_of(text: str) -> datetime:
         zoned = f"{text}T00:00:00Z" if len(text) == len("2012-06-01") else f"{text}Z"
         raise NaiveTimeError(f"expected a time with its zone, found {text!r}; add one, such as {zoned}")
     return moment
+
+
+def _age(row: dict[str, Any]) -> str:
+    """A history has no age: each of its rows was once the newest."""
+    if "age_sessions" not in row:
+        return ""
+    if row["age_sessions"] is None:
+        return "  age unknown: no calendar"
+    count = row["age_sessions"]
+    limit = f", stale: at most {row['max_age_sessions']}" if row["is_stale"] else ""
+    return f"  {count} session{'' if count == 1 else 's'} old{limit}"

@@ -84,7 +84,8 @@ class Oracle:
             )
         now = datetime.now(UTC)
         asked = self._complete(items, now)
-        prepared = [self._prepare(trader.features, item) for item in asked]
+        rows = self._rows(trader.features, asked)
+        prepared = [self._prepare(row, item) for row, item in zip(rows, asked, strict=True)]
         vectors = [one.vector for one in prepared if one.vector is not None]
         answers = iter(trader.model.decide(np.stack(vectors)) if vectors else [])
         model = ServedModel(**trader.described())  # type: ignore[arg-type]
@@ -137,9 +138,19 @@ class Oracle:
             for item in items
         ]
 
-    def _prepare(self, features: FeatureService, item: DecideItem) -> _Prepared:
-        assert item.as_of is not None, "the moment is filled in"
-        row = self.store.row(features, item.symbol, item.as_of, item.watermark, item.source)
+    def _rows(self, features: FeatureService, items: Sequence[DecideItem]) -> list[FeatureRow | None]:
+        """Return each item's feature row; items that share a moment, as those of one bar do, are one statement."""
+        together: dict[tuple[datetime, int | None, str | None], list[str]] = {}
+        for item in items:
+            together.setdefault(_knowledge(item), []).append(item.symbol)
+        found = {
+            (knowledge, row.symbol): row
+            for knowledge, symbols in together.items()
+            for row in self.store.latest(features, symbols, *knowledge)
+        }
+        return [found.get((_knowledge(item), item.symbol)) for item in items]
+
+    def _prepare(self, row: FeatureRow | None, item: DecideItem) -> _Prepared:
         if row is None:
             return _Prepared(None, None, f"no feature row of {item.symbol} is known at that moment")
         values = [value for name in FEATURE_COLUMNS if (value := row.values[name]) is not None]
@@ -162,6 +173,11 @@ class Oracle:
             model=model,
             environment=self.environment,
         )
+
+
+def _knowledge(item: DecideItem) -> tuple[datetime, int | None, str | None]:
+    assert item.as_of is not None, "the moment is filled in"
+    return item.as_of, item.watermark, item.source
 
 
 def _service(trader: Trader) -> dict[str, Any] | None:

@@ -103,7 +103,7 @@ def _outcome(question: BarQuestion, bar: Bar, answered: Answered, books: Session
         found = oracle.reason or "no usable feature row"
         return denied(DenialReason.STALE_FEATURES, symbol=bar.symbol, found=found)
     action = Action(oracle.action)
-    if answered.recalled is not None:
+    if answered.recalled is not None and action is not Action.HOLD:
         recall = answered.recalled
         return denied(
             DenialReason.DATA_RECALLED, symbol=bar.symbol, bar=recall.timestamp.date(), recall_id=recall.recall_id
@@ -146,7 +146,9 @@ def _facts(answered: Answered) -> FeatureFacts | None:
     if row is None or row.sentiment is None:
         return None
     analyst = None if answered.analyst is None else answered.analyst.score
-    return FeatureFacts(row.known_at, answered.age_sessions, row.sentiment, analyst)
+    return FeatureFacts(
+        row.known_at, answered.age_sessions, row.sentiment, analyst, row.age_sessions, row.max_age_sessions
+    )
 
 
 def _decision_row(

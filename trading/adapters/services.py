@@ -43,7 +43,7 @@ class SentimentQuestion:
 
 @dataclass(frozen=True)
 class FeatureIdentity:
-    """Which feature row was served: enough to find and check it for ever."""
+    """Which feature row was served: enough to find and check it for ever; and its age at read beside its limit."""
 
     row_id: int
     row_hash: bytes
@@ -52,6 +52,8 @@ class FeatureIdentity:
     definition: str
     source: str
     sentiment: float | None
+    age_sessions: int | None = None
+    max_age_sessions: int | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ class AnalystClient:
                 "window_sessions": window_sessions,
                 "scorer": scorer,
                 "scorer_version": scorer_version,
+                "kept_by_caller": True,
             }
             return _sentiment_answer(self._http.post("/sentiment", body, trace_id=trace_id))
 
@@ -248,6 +251,8 @@ def _feature_identity(row: Json) -> FeatureIdentity:
         definition=row["definition"],
         source=row["source"],
         sentiment=None if sentiment is None else float(sentiment),
+        age_sessions=row.get("age_sessions"),
+        max_age_sessions=row.get("max_age_sessions"),
     )
 
 

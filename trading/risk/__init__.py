@@ -7,7 +7,7 @@ first refusal. Orders that only reduce a position pass the size rules: a limit m
 |-------------------------|------------------------------------------------------------------------------------|
 | SESSION_HALTED          | the kill switch is HALTED: nothing goes out                                        |
 | SESSION_REDUCING        | the kill switch is REDUCING: only orders that reduce a position go out             |
-| STALE_FEATURES          | there is no feature row, or it is older than the limits allow                      |
+| STALE_FEATURES          | there is no feature row, or it is older than its definition or the limits allow    |
 | DATA_RECALLED           | a bar that the features rest on was recalled and has no correction yet             |
 | SENTIMENT_MISMATCH      | the analyst's score is not the one in the feature row                              |
 | SHORT_NOT_ALLOWED       | more would be sold than is held                                                    |

@@ -116,12 +116,22 @@ class FeatureFacts:
     """What the decision rested on. `age_sessions`: sessions from the row's to the newest at `as_of`, 0 = the newest.
 
     `analyst_sentiment` None: no analyst was asked, so there is nothing to compare.
+    `closed_sessions`: sessions that had closed since the row's own when it was read, None where nobody can say;
+    `max_closed_sessions`: what the features' definition allows, None without a limit of its own.
     """
 
     known_at: datetime
     age_sessions: int
     sentiment: float
     analyst_sentiment: float | None = None
+    closed_sessions: int | None = None
+    max_closed_sessions: int | None = None
+
+    @property
+    def is_past_its_definition(self) -> bool:
+        """Whether the row is older than its own definition allows; a row that nobody can date is."""
+        limit = self.max_closed_sessions
+        return limit is not None and (self.closed_sessions is None or self.closed_sessions > limit)
 
 
 @dataclass(frozen=True, slots=True)

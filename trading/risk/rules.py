@@ -36,7 +36,7 @@ class KillSwitch:
 
 
 class FreshFeatures:
-    """No order rests on a feature row that is missing or too old."""
+    """No order rests on a feature row that is missing or too old, by its own definition or by the session's limits."""
 
     def validate(self, proposal: OrderProposal, context: RiskContext, limits: RiskLimits) -> Denied | None:
         """See `RiskRule`."""
@@ -45,6 +45,13 @@ class FreshFeatures:
         facts = context.features
         if facts is None:
             return denied(DenialReason.STALE_FEATURES, symbol=proposal.symbol, found="no feature row")
+        if facts.is_past_its_definition:
+            return denied(
+                DenialReason.STALE_FEATURES,
+                symbol=proposal.symbol,
+                closed_sessions=facts.closed_sessions,
+                definition_allows=facts.max_closed_sessions,
+            )
         age = proposal.as_of - facts.known_at
         if facts.age_sessions > limits.max_feature_age_sessions or age > limits.max_feature_age:
             return denied(

@@ -51,6 +51,18 @@ def test_an_order_within_all_limits_goes_out():
             DenialReason.STALE_FEATURES,
         ),
         (
+            BUY,
+            replace(FLAT, features=replace(FACTS, closed_sessions=4, max_closed_sessions=3)),
+            LIMITS,
+            DenialReason.STALE_FEATURES,
+        ),
+        (
+            BUY,
+            replace(FLAT, features=replace(FACTS, closed_sessions=None, max_closed_sessions=3)),
+            LIMITS,
+            DenialReason.STALE_FEATURES,
+        ),
+        (
             SELL,
             replace(LONG, features=replace(FACTS, analyst_sentiment=0.25000000000000006)),
             LIMITS,
@@ -70,6 +82,12 @@ def test_limits_are_inclusive():
         max_order_notional_usd=Decimal(5000), max_position_quantity=Decimal(100), max_concentration=Decimal("0.5")
     )
     assert check(BUY, replace(FLAT, available_cash_usd=Decimal(5000)), limits) is None
+
+
+def test_a_definition_without_a_limit_allows_any_age_of_its_own():
+    facts = replace(FACTS, closed_sessions=400, max_closed_sessions=None)
+    assert check(BUY, replace(FLAT, features=facts), LIMITS) is None
+    assert check(BUY, replace(FLAT, features=replace(facts, closed_sessions=3, max_closed_sessions=3)), LIMITS) is None
 
 
 def test_size_limits_never_lock_a_position_in():
