@@ -25,6 +25,15 @@ from trading.ingestion.rows import RawRow
 
 SCALE = 10
 KINDS = ("split", "dividend", "symbol_change", "delisting", "spin_off")
+_ALSO_CALLED = {
+    "stock_split": "split",
+    "forward_split": "split",
+    "reverse_split": "split",
+    "cash_dividend": "dividend",
+    "ticker_change": "symbol_change",
+    "delisted": "delisting",
+    "spinoff": "spin_off",
+}
 _HAS_RATIO = frozenset({"split", "spin_off"})
 _HAS_AMOUNT = frozenset({"dividend", "delisting", "spin_off"})
 _ONE = at_scale(Decimal(1), SCALE)
@@ -60,7 +69,8 @@ def _kinds(record: Record) -> list[str]:
 
 
 def _known_kind(text: str | None) -> str:
-    kind = (text or "split").lower().replace(" ", "_").replace("-", "_")
+    written = (text or "split").lower().replace(" ", "_").replace("-", "_")
+    kind = _ALSO_CALLED.get(written, written)
     if kind not in KINDS:
         raise CellError("unknown_action", f"kind is {text!r}, expected one of {', '.join(KINDS)}")
     return kind
