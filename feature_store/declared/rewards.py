@@ -49,18 +49,26 @@ def _series(world: World) -> list[MarketSeries]:
     records: list[Any] = list(bars.itertuples())
     nouns = [
         Bar(
-            row.symbol,
-            row.timestamp.to_pydatetime(),
-            (row.timestamp + pd.Timedelta(_OPENING)).to_pydatetime(),
-            row.known_at.to_pydatetime(),
-            *(Decimal(repr(round(float(value), 6))) for value in (row.open, row.high, row.low, row.close, row.volume)),
+            symbol=row.symbol,
+            timestamp=row.timestamp.to_pydatetime(),
+            opens_at=(row.timestamp + pd.Timedelta(_OPENING)).to_pydatetime(),
+            known_at=row.known_at.to_pydatetime(),
+            open=_decimal(row.open),
+            high=_decimal(row.high),
+            low=_decimal(row.low),
+            close=_decimal(row.close),
+            volume=_decimal(row.volume),
         )
         for row in records
     ]
     actions: list[Any] = list(world.newest("actions").itertuples())
     moved = [
-        Split(row.symbol, date.fromisoformat(str(row.ex_date)[:10]), Decimal(repr(float(row.ratio))))
+        Split(row.symbol, date.fromisoformat(str(row.ex_date)[:10]), _decimal(row.ratio))
         for row in actions
         if row.kind == "split"
     ]
     return market_series(features, nouns, moved)
+
+
+def _decimal(value: float) -> Decimal:
+    return Decimal(repr(round(float(value), 6)))

@@ -86,13 +86,18 @@ def moments(conn: psycopg.Connection, up_to: int, *, thorough: bool) -> list[dat
     return sorted(set(chosen))
 
 
-def cut(conn: psycopg.Connection, subject: Subject, at: datetime, up_to: int) -> int:
-    """Make `leak_known`, `leak_future` and `leak_scrambled` for one moment; return how many rows are known."""
+def cut(conn: psycopg.Connection, subject: Subject, at: datetime, up_to: int, newest: int) -> int:
+    """Make `leak_known`, `leak_future` and `leak_scrambled` for one moment; return how many rows are known.
+
+    Args:
+        up_to: The watermark by which raw tables are read.
+        newest: That by which derived rows are read.
+    """
     conn.execute(
         "drop table if exists pg_temp.leak_known, pg_temp.leak_newest, pg_temp.leak_future, pg_temp.leak_scrambled"
     )
     known, later = (_BARS, _LATER_BARS) if subject.view == INDICATORS else (_ROWS, _LATER_ROWS)
-    asked = {"at": at, "w": up_to, "rows": FUTURE_ROWS, "indicators": subject.indicators}
+    asked = {"at": at, "w": up_to, "newest": newest, "rows": FUTURE_ROWS, "indicators": subject.indicators}
     conn.execute("create temporary table leak_known on commit drop as " + known, asked)
     conn.execute("analyze pg_temp.leak_known")
     conn.execute(
@@ -137,7 +142,7 @@ _INDICATORS_AT = """
     select distinct on (i.source, i.symbol, i.interval, i.timestamp) i.*
     from marts.indicators as i
     join leak_series as s on s.source = i.source and s.symbol = i.symbol and s.interval = i.interval
-    where i.definition = %(indicators)s and i.watermark <= %(w)s and i.known_at <= {until}
+    where i.definition = %(indicators)s and i.watermark <= %(newest)s and i.known_at <= {until}
     order by i.source, i.symbol, i.interval, i.timestamp, i.known_at desc, i.watermark desc, i.row_id desc
 """
 

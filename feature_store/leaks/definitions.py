@@ -59,7 +59,7 @@ def judge_definition(
     for finding in _static(conn, subject, when[0]):
         first[finding.column] = finding
     for at in when:
-        cut(conn, subject, at, up_to)
+        cut(conn, subject, at, up_to, newest)
         rows = max(rows, _judge_at(conn, subject, Comparison(subject, at, newest, _working(conn)), first))
     return Report(subject.view, "definition", subject.columns, rows, len(when), tuple(first.values()))
 

@@ -17,6 +17,7 @@ from trading.adapters.postgres import connection
 from trading.errors import LeakError
 
 if TYPE_CHECKING:
+    from feature_store.leaks.project import Model
     from feature_store.services import FeatureService
     from trading.leaks.declaring import Declared
     from trading.leaks.findings import Report
@@ -55,14 +56,15 @@ def verdict_on(url: str, service: FeatureService, source: str, symbols: Sequence
     Raises:
         EngineUnavailableError: PostgreSQL does not answer.
     """
+    from feature_store.leaks.project import declared_models
     from trading.leaks.loading import declared_in_package
 
-    declared = declared_in_package(DECLARED)
-    terms = _terms(declared)
+    declared, models = declared_in_package(DECLARED), declared_models(url, scorer_variables(url))
+    terms = _terms(declared, models)
     found = _recorded(url, service.definition, snapshot_id, terms)
     if found is not None:
         return found
-    reports = [_told(report) for report in _judge(url, service, source, symbols, declared)]
+    reports = [_told(report) for report in _judge(url, service, source, symbols, declared, models)]
     verdict = Verdict(service.definition, snapshot_id, all(one["passed"] for one in reports), reports, is_new=True)
     with connection(url) as conn:
         conn.execute(
@@ -83,11 +85,17 @@ def refuse_leaks(verdict: Verdict) -> None:
 
 
 def _judge(
-    url: str, service: FeatureService, source: str, symbols: Sequence[str], declared: list[Declared]
+    url: str,
+    service: FeatureService,
+    source: str,
+    symbols: Sequence[str],
+    declared: list[Declared],
+    models: list[Model],
 ) -> list[Report]:
     from feature_store.leaks.adjusted import judge_adjusted
     from feature_store.leaks.cutting import Scope
     from feature_store.leaks.definitions import judge_definition, rolled_back
+    from feature_store.leaks.models import judge_model
     from feature_store.leaks.subjects import registered
     from feature_store.leaks.world import read_world
 
@@ -97,6 +105,7 @@ def _judge(
         subjects = [daily, *([registered(conn, daily.indicators)] if daily.indicators else [])]
         reports = [judge_definition(conn, subject, scope) for subject in subjects]
         reports += judge_adjusted(conn, scope)
+        reports += [judge_model(conn, model) for model in models]
         world = read_world(conn, daily, source, symbols)
     return reports + judge_declared(declared, world)
 
@@ -118,9 +127,21 @@ def _told(report: Report) -> dict[str, Any]:
     return told
 
 
-def _terms(declared: Sequence[Declared]) -> str:
+def scorer_variables(url: str) -> dict[str, str]:
+    """Return the dbt variables of the active daily definition, so that its model compiles to what was registered."""
+    with connection(url) as conn:
+        row = conn.execute(
+            "select parameters from features.definitions where definition = features.active('features.daily')"
+        ).fetchone()
+    kept = {} if row is None else row[0]
+    return {name: str(kept[name]) for name in ("scorer", "scorer_version") if name in kept}
+
+
+def _terms(declared: Sequence[Declared], models: Sequence[Model]) -> str:
     sources = [f"{one.kind} {one.horizon} {one.inputs} {inspect.getsource(one.function)}" for one in declared]
-    return hashlib.sha256("\n".join([GATE_VERSION, *sources]).encode()).hexdigest()
+    return hashlib.sha256(
+        "\n".join([GATE_VERSION, *sources, *(f"{one.relation} {one.leaks} {one.sql}" for one in models)]).encode()
+    ).hexdigest()
 
 
 def _recorded(url: str, definition: str, snapshot_id: str, terms: str) -> Verdict | None:

@@ -67,7 +67,7 @@ def compiled(conn: psycopg.Connection, view: str, sql: str, parameters: dict[str
     Raises:
         InputError: the SQL does not run, or lacks a column that its view must have.
     """
-    cleaned = sql.strip().rstrip(";").strip()
+    cleaned = sql.strip(" \n\t\r;")
     found = conn.execute(
         "select d.definition from features.definitions as d where d.view = %s and d.sql = %s"
         " and exists (select from features.advances as a where a.definition = d.definition)"

@@ -1,0 +1,92 @@
+"""A dbt model of a user's, under the gate by one line of YAML: judged by what its inputs held at the time."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from feature_store.build import DBT_PROJECT
+from feature_store.leaks.definitions import rolled_back
+from feature_store.leaks.models import judge_model
+from feature_store.leaks.project import Model, declared_models, model_named
+from trading.errors import InputError
+
+pytestmark = pytest.mark.engines
+
+MODEL = """
+{{{{ config(materialized='view') }}}}
+with bars as (select * from {{{{ source('raw', 'price_bars') }}}})
+select symbol, timestamp, known_at, {expression} as value from bars
+"""
+EXPRESSIONS = {
+    "trailing": "avg(close) over (partition by symbol order by timestamp rows between 4 preceding and current row)",
+    "peeking": "lead(close) over (partition by symbol order by timestamp)",
+    "pooled": "avg(close) over (partition by symbol)",
+}
+
+
+@pytest.fixture
+def with_bars(empty_warehouse):
+    day = date(2020, 1, 6)
+    for n in range(60):
+        price = Decimal(50 + n % 7)
+        empty_warehouse.publish(
+            "files", [empty_warehouse.Bar("AAA", day + timedelta(days=n), price, price + 1, price - 1, price, 9)]
+        )
+    return empty_warehouse
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    copied = tmp_path / "dbt"
+    shutil.copytree(DBT_PROJECT, copied, ignore=shutil.ignore_patterns("target", "logs"))
+    for name, expression in EXPRESSIONS.items():
+        (copied / "models" / "intermediate" / f"{name}.sql").write_text(MODEL.format(expression=expression))
+    declared = [f"  - {{name: {name}, config: {{meta: {{leaks: {{decision_at: known_at}}}}}}}}" for name in EXPRESSIONS]
+    (copied / "models" / "intermediate" / "mine.yml").write_text("\n".join(["version: 2", "models:", *declared, ""]))
+    return copied
+
+
+def test_models_that_declare_themselves_are_found_and_judged(with_bars, project: Path):
+    models = declared_models(with_bars.url, {}, project)
+    assert [model.name for model in models] == sorted(EXPRESSIONS)
+    found = {}
+    for model in models:
+        with rolled_back(with_bars.url) as conn:
+            found[model.name] = judge_model(conn, model)
+    assert found["trailing"].passed, found["trailing"].sentences()
+    assert found["trailing"].rows >= 50
+    assert [(one.column, one.kind) for one in found["peeking"].findings] == [("value", "looks_ahead")]
+    assert [(one.column, one.kind) for one in found["pooled"].findings] == [("value", "whole_column")]
+    assert found["pooled"].findings[0].difference is not None
+
+
+def test_nothing_is_compiled_where_no_model_declares_itself(tmp_path: Path):
+    (tmp_path / "models").mkdir()
+    assert declared_models("", {}, tmp_path) == []
+
+
+def test_a_model_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(InputError, match=r"expected a dbt model \(daily, .*found tea_leaves"):
+        model_named("", "tea_leaves", {})
+
+
+@pytest.mark.parametrize(
+    ("sql", "leaks", "said"),
+    [
+        ("select 1", None, r"add to its YAML: config: \{meta: \{leaks"),
+        ("select 1", {"kind": "tea"}, "expected the kind of mine to be one of"),
+        ("select 1 as value", {}, "to give symbol, timestamp and known_at, found value"),
+        ("select c.session_date as timestamp, 'A' as symbol, now() as known_at from trading.calendar_sessions as c", {},
+         "expected trading.calendar_sessions, which mine reads, to have known_at"),
+        ("select nothing", {}, "expected the SQL of mine to run"),
+        ("select symbol, timestamp, known_at, close from raw.price_bars", {}, "expected rows of mine to judge, found none"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_judged_is_refused_in_one_line(empty_warehouse, sql: str, leaks, said: str):
+    with rolled_back(empty_warehouse.url) as conn, pytest.raises(InputError, match=said):
+        judge_model(conn, Model("mine", "marts.mine", False, sql, {}, leaks))
