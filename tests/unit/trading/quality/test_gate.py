@@ -40,7 +40,8 @@ def test_a_good_bar_passes_and_every_check_says_so() -> None:
     verdict = judge("prices", [_bar()], FACTS)
     assert ([candidate.number for candidate in verdict.good], verdict.defects) == ([1], [])
     assert all(check.passed and check.rows == 1 for check in verdict.checks)
-    assert len(verdict.checks) == len(expectations("prices"))
+    assert len(verdict.checks) == len(expectations("prices")) + 1  # the gap rule is judged before the suite
+    assert verdict.checks[0].rule == "identity_gap"
 
 
 def test_no_row_is_no_verdict() -> None:
