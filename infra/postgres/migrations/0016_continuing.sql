@@ -1,0 +1,528 @@
+-- The fast path of features.advance: series that a publication merely continues, all of them in one statement, from the
+-- state that is kept beside the rows. Whatever else happens to a series (a revision, a late bar, history put in front, a
+-- late split) goes the general way through features.segments. Both give the same rows, bit for bit.
+
+create index on raw.corporate_actions (watermark);
+create index on trading.instruments (watermark);
+
+-- Where each series stands: what its next bar starts from. Of now only, and can be made again from the rows: a series
+-- without a head gets one when it is next needed.
+create table features.heads (
+    definition text not null references features.definitions,
+    source text not null,
+    symbol text not null,
+    interval text not null,
+    timestamp timestamptz not null,
+    known_to timestamptz not null,
+    seed double precision [] not null,
+    primary key (definition, source, symbol, interval)
+) with (fillfactor = 50);
+comment on table features.heads is 'Where each series of a definition stands now. Rebuildable; nothing is answered from it.';
+comment on column features.heads.known_to is 'The latest known_at of all bars of the series that were taken.';
+comment on column features.heads.seed is 'The newest row''s state, then the last closes, oldest first; 0 where there are fewer.';
+
+-- The functions of a definition as they were found right the last time: the versions of their catalogue rows. Hashing
+-- their sources again for each publication would cost more than a bar.
+create table features.checked_functions (
+    definition text primary key references features.definitions,
+    versions text not null
+);
+
+create function features.function_versions(of_definition text) returns text
+language sql stable set search_path = pg_catalog
+return (
+    select coalesce(string_agg(concat_ws(' ', p.oid, p.xmin, p.ctid), ',' order by f.name), '')
+    from features.definitions as d
+    cross join jsonb_object_keys(d.functions) as f (name)
+    left join pg_proc as p on p.oid = to_regprocedure(f.name)
+    where d.definition = of_definition
+);
+
+-- features.check_functions for a writer, which may remember that all was right.
+create procedure features.check_functions_once(of_definition text)
+language plpgsql as $$
+declare
+    found_versions constant text := features.function_versions(of_definition);
+begin
+    if exists (select from features.checked_functions as c where c.definition = of_definition and c.versions = found_versions) then
+        return;
+    end if;
+    perform features.check_functions(of_definition);
+    insert into features.checked_functions as c (definition, versions) values (of_definition, found_versions)
+    on conflict (definition) do update set versions = excluded.versions;
+end $$;
+
+create or replace function features.newest_publication(of_definition text, done bigint, target bigint) returns bigint
+language plpgsql stable as $$
+declare
+    newest bigint;
+begin
+    select greatest(
+        (select max(b.watermark) from raw.price_bars as b where b.watermark > done and b.watermark <= target),
+        (select max(a.watermark) from raw.corporate_actions as a where a.watermark > done and a.watermark <= target)
+    ) into newest;
+    if (select d.view from features.definitions as d where d.definition = of_definition) = 'features.daily' then
+        select greatest(
+            newest,
+            (select max(n.watermark) from raw.news_items as n where n.watermark > done and n.watermark <= target),
+            (select max(i.watermark) from trading.instruments as i where i.watermark > done and i.watermark <= target),
+            (select max(z.watermark) from features.news_scores as z where z.watermark > done and z.watermark <= target)
+        ) into newest;
+    end if;
+    return newest;
+end $$;
+
+-- The series that publications in (done, target] touch: with how many bars, from which knowledge on, and whether they
+-- merely continue it. That is: every new bar lies after every bar before it in time and is not known before it, and no
+-- split reaches back. Features are adjusted by splits only, so no other action touches a series.
+create function features.touched_series(of_definition text, done bigint, target bigint)
+returns table (stretch features.segment, bars bigint, has_head boolean, continues boolean)
+language sql stable
+begin atomic
+    with new_bars as (
+        select
+            b.source, b.symbol, b.interval, b.timestamp, b.known_at,
+            lag(b.timestamp) over bars_in_order < b.timestamp
+            and lag(b.known_at) over bars_in_order <= b.known_at as is_next
+        from raw.price_bars as b
+        where b.watermark > touched_series.done and b.watermark <= touched_series.target
+        window bars_in_order as (partition by b.source, b.symbol, b.interval order by b.timestamp, b.known_at)
+    ),
+
+    by_bars as (
+        select
+            n.source, n.symbol, n.interval, count(*) as bars, min(n.known_at) as known_from, max(n.known_at) as known_to,
+            min(n.timestamp) as first_at, coalesce(bool_and(n.is_next), true) as in_order
+        from new_bars as n
+        group by n.source, n.symbol, n.interval
+    ),
+
+    by_splits as (
+        select a.source, a.symbol, i.interval, min(a.known_at) as known_from
+        from raw.corporate_actions as a
+        cross join lateral (
+            select distinct b.interval
+            from raw.price_bars as b
+            where b.source = a.source and b.symbol = a.symbol and b.adjustment = 'raw' and b.watermark <= touched_series.target
+        ) as i
+        where a.kind = 'split' and a.watermark > touched_series.done and a.watermark <= touched_series.target
+        group by a.source, a.symbol, i.interval
+    ),
+
+    touched as (
+        select
+            source, symbol, interval, coalesce(b.bars, 0) as bars, least(b.known_from, s.known_from) as known_from,
+            b.known_from as bars_known_from, b.known_to, b.first_at, coalesce(b.in_order, false) as in_order
+        from by_bars as b
+        full join by_splits as s using (source, symbol, interval)
+    )
+
+    select
+        (t.source, t.symbol, t.interval, 0, t.known_from, t.known_to, t.first_at)::features.segment,
+        t.bars,
+        h.seed is not null,
+        t.in_order
+        and case
+            when h.seed is not null then t.first_at > h.timestamp and t.bars_known_from >= h.known_to
+            else not exists (
+                select
+                from raw.price_bars as b
+                where b.source = t.source and b.symbol = t.symbol and b.interval = t.interval and b.watermark <= touched_series.done
+            )
+        end
+        and not exists (
+            select
+            from raw.corporate_actions as a
+            where a.source = t.source and a.symbol = t.symbol and a.kind = 'split' and a.watermark <= touched_series.target
+                and (
+                    (a.watermark > touched_series.done and features.as_timestamp(a.ex_date) <= h.timestamp)
+                    or a.known_at > (
+                        select b.known_at
+                        from raw.price_bars as b
+                        where b.source = t.source and b.symbol = t.symbol and b.interval = t.interval
+                            and b.timestamp >= greatest(t.first_at, features.as_timestamp(a.ex_date))
+                            and b.watermark > touched_series.done and b.watermark <= touched_series.target
+                        order by b.timestamp
+                        limit 1
+                    )
+                )
+        )
+    from touched as t
+    left join features.heads as h
+        on h.definition = touched_series.of_definition
+        and h.source = t.source and h.symbol = t.symbol and h.interval = t.interval;
+end;
+
+-- features.segments for chosen series, each from the known_from that it comes with.
+create function features.segments_of(stretches features.segment [], to_watermark bigint)
+returns setof features.segment
+language sql stable
+begin atomic
+    with described as (
+        select
+            s.source, s.symbol, s.interval, s.known_from,
+            newest.timestamp as newest_bar, coalesce(newest.is_raw, any_bar.is_raw) as is_raw
+        from unnest(segments_of.stretches) as s
+        left join lateral (
+            select b.timestamp, b.adjustment = 'raw' as is_raw
+            from raw.price_bars as b
+            where b.source = s.source and b.symbol = s.symbol and b.interval = s.interval
+                and b.known_at < s.known_from and b.watermark <= segments_of.to_watermark
+            order by b.timestamp desc
+            limit 1
+        ) as newest on true
+        left join lateral (
+            select b.adjustment = 'raw' as is_raw
+            from raw.price_bars as b
+            where b.source = s.source and b.symbol = s.symbol and b.interval = s.interval
+                and b.watermark <= segments_of.to_watermark
+            limit 1
+        ) as any_bar on true
+    ),
+
+    events as (
+        select s.source, s.symbol, s.interval, b.known_at, b.timestamp as starts_at, b.timestamp as bar_at
+        from described as s
+        join raw.price_bars as b
+            on b.source = s.source and b.symbol = s.symbol and b.interval = s.interval and b.known_at >= s.known_from
+        where b.watermark <= segments_of.to_watermark
+        union all
+        select s.source, s.symbol, s.interval, a.known_at, features.as_timestamp(a.ex_date), null
+        from described as s
+        join raw.corporate_actions as a
+            on a.source = s.source and a.symbol = s.symbol and a.known_at >= s.known_from
+        where s.is_raw and a.kind = 'split' and a.watermark <= segments_of.to_watermark
+    ),
+
+    moments as (
+        select
+            e.source, e.symbol, e.interval, e.known_at,
+            min(e.starts_at) as first_at, max(e.bar_at) as last_bar
+        from events as e
+        group by e.source, e.symbol, e.interval, e.known_at
+    ),
+
+    judged as (
+        select
+            m.*,
+            m.first_at <= greatest(
+                s.newest_bar,
+                max(m.last_bar) over (
+                    partition by m.source, m.symbol, m.interval order by m.known_at
+                    rows between unbounded preceding and 1 preceding
+                )
+            ) as is_break
+        from moments as m
+        join described as s on s.source = m.source and s.symbol = m.symbol and s.interval = m.interval
+    ),
+
+    numbered as (
+        select
+            j.*,
+            count(*) filter (where j.is_break) over (
+                partition by j.source, j.symbol, j.interval order by j.known_at
+                rows between unbounded preceding and current row
+            ) as round
+        from judged as j
+    )
+
+    select
+        (n.source, n.symbol, n.interval, n.round, min(n.known_at), max(n.known_at), min(n.first_at))::features.segment
+    from numbered as n
+    group by n.source, n.symbol, n.interval, n.round;
+end;
+
+create or replace function features.segments(from_watermark bigint, to_watermark bigint)
+returns setof features.segment
+language sql stable
+begin atomic
+    with changed as (
+        select b.source, b.symbol, b.interval, b.known_at
+        from raw.price_bars as b
+        where b.watermark > segments.from_watermark and b.watermark <= segments.to_watermark
+        union all
+        select a.source, a.symbol, i.interval, a.known_at
+        from raw.corporate_actions as a
+        cross join lateral (
+            select distinct b.interval
+            from raw.price_bars as b
+            where b.source = a.source and b.symbol = a.symbol and b.adjustment = 'raw' and b.watermark <= segments.to_watermark
+        ) as i
+        where a.kind = 'split' and a.watermark > segments.from_watermark and a.watermark <= segments.to_watermark
+    ),
+
+    series as (
+        select (c.source, c.symbol, c.interval, 0, min(c.known_at), null, null)::features.segment as stretch
+        from changed as c
+        group by c.source, c.symbol, c.interval
+    )
+
+    select f.*
+    from (select array_agg(s.stretch) as stretches from series as s) as a
+    cross join lateral features.segments_of(a.stretches, segments.to_watermark) as f;
+end;
+
+-- Puts the heads of series in place from their newest rows, as of the publications up to `up_to`. Only a definition whose
+-- parameter `seed_closes` says how many closes its seeds bring has heads.
+create procedure features.make_heads(of_definition text, of_series features.segment [], up_to bigint, seed_closes integer)
+language sql
+begin atomic
+    insert into features.heads as h (definition, source, symbol, interval, timestamp, known_to, seed)
+    select
+        make_heads.of_definition, s.source, s.symbol, s.interval, newest.timestamp, bars.known_to,
+        newest.state || array_fill(0.0::double precision, array[make_heads.seed_closes - cardinality(last.closes)]) || last.closes
+    from (select distinct u.source, u.symbol, u.interval from unnest(make_heads.of_series) as u) as s
+    cross join lateral (
+        select i.timestamp, i.state
+        from marts.indicators as i
+        where i.definition = make_heads.of_definition and i.source = s.source and i.symbol = s.symbol and i.interval = s.interval
+        order by i.timestamp desc, i.known_at desc, i.watermark desc, i.row_id desc
+        limit 1
+    ) as newest
+    cross join lateral (
+        select array_agg(c.close order by c.timestamp) as closes
+        from (
+            select distinct on (i.timestamp) i.timestamp, i.close
+            from marts.indicators as i
+            where i.definition = make_heads.of_definition and i.source = s.source and i.symbol = s.symbol and i.interval = s.interval
+            order by i.timestamp desc, i.known_at desc, i.watermark desc, i.row_id desc
+            limit make_heads.seed_closes
+        ) as c
+    ) as last
+    cross join lateral (
+        select max(b.known_at) as known_to
+        from raw.price_bars as b
+        where b.source = s.source and b.symbol = s.symbol and b.interval = s.interval and b.watermark <= make_heads.up_to
+    ) as bars
+    on conflict (definition, source, symbol, interval) do update
+        set timestamp = excluded.timestamp, known_to = excluded.known_to, seed = excluded.seed;
+end;
+
+-- The new bars of series that they continue, as features.bars_to_compute gives them, each with its series' head as seed.
+-- `series`, `done` and `target` are SQL: what stands for them in the statement.
+create function features.continuing_sql(of_definition text, series text, done text, target text) returns text
+language sql immutable
+return format($sql$
+    with splits as (
+        select distinct on (a.source, a.symbol, a.ex_date) a.source, a.symbol, a.ex_date, a.ratio
+        from raw.corporate_actions as a
+        where a.kind = 'split' and a.watermark <= %4$s
+            and (a.source, a.symbol) in (select s.source, s.symbol from unnest(%2$s) as s)
+        order by a.source, a.symbol, a.ex_date, a.known_at desc, a.watermark desc
+    ),
+
+    factors as (
+        select
+            s.source, s.symbol,
+            features.as_timestamp(s.ex_date) as from_at,
+            coalesce(lead(features.as_timestamp(s.ex_date)) over dates, 'infinity') as to_at,
+            features.product(s.ratio) over (dates rows between unbounded preceding and current row) as factor
+        from splits as s
+        window dates as (partition by s.source, s.symbol order by s.ex_date)
+    )
+
+    select
+        b.source, b.symbol, b.interval, b.timestamp, b.known_at, b.nominal_at, b.bar_id, b.row_hash as bar_hash,
+        b.open, b.high, b.low, b.close, b.volume,
+        case when b.adjustment = 'raw' then coalesce(f.factor, 1) else 1 end as factor, h.seed, false as is_context
+    from unnest(%2$s) as s
+    join raw.price_bars as b on b.source = s.source and b.symbol = s.symbol and b.interval = s.interval
+    left join features.heads as h
+        on h.definition = %1$L and h.source = s.source and h.symbol = s.symbol and h.interval = s.interval
+    left join factors as f
+        on f.source = b.source and f.symbol = b.symbol and b.timestamp >= f.from_at and b.timestamp < f.to_at
+    where b.watermark > %3$s and b.watermark <= %4$s$sql$, of_definition, series, done, target);
+
+-- The one statement that takes a small publication: rows of the new bars, and the heads moved on to them. Its parameters:
+-- the series, done, target, and the watermark of the rows.
+create function features.continue_statement(of_definition text, seed_closes integer) returns text
+language sql stable
+return (
+    select format(
+        $sql$
+        with fresh as (
+            insert into marts.indicators (definition, watermark, source_watermark, %1$s)
+            select %2$L, $4, $3, %3$s from (%4$s) as made
+            returning source, symbol, interval, timestamp, known_at, state, close
+        ),
+
+        last as (
+            select
+                f.source, f.symbol, f.interval, max(f.timestamp) as timestamp, max(f.known_at) as known_to,
+                array_agg(f.close order by f.timestamp) as closes
+            from fresh as f
+            group by f.source, f.symbol, f.interval
+        )
+
+        insert into features.heads as h (definition, source, symbol, interval, timestamp, known_to, seed)
+        select
+            %2$L, l.source, l.symbol, l.interval, l.timestamp, l.known_to,
+            f.state || (
+                coalesce(b.seed[cardinality(b.seed) - %5$s + 1:], array_fill(0.0::double precision, array[%5$s])) || l.closes
+            )[cardinality(l.closes) + 1:]
+        from last as l
+        join fresh as f
+            on f.source = l.source and f.symbol = l.symbol and f.interval = l.interval and f.timestamp = l.timestamp
+        left join features.heads as b
+            on b.definition = %2$L and b.source = l.source and b.symbol = l.symbol and b.interval = l.interval
+        on conflict (definition, source, symbol, interval) do update
+            set timestamp = excluded.timestamp, known_to = excluded.known_to, seed = excluded.seed$sql$,
+        (select string_agg(quote_ident(c.name), ', ' order by c.place) from unnest(made.columns) with ordinality as c (name, place)),
+        of_definition,
+        features.column_list(made.columns, 'made'),
+        features.indicator_sql(of_definition, features.continuing_sql(of_definition, '$1', '$2', '$3')),
+        seed_closes)
+    from (
+        select features.fixed_columns(d.view) || array['row_hash'] || d.columns as columns
+        from features.definitions as d
+        where d.definition = of_definition
+    ) as made
+);
+
+-- Planning the statement takes longer than running it, so a session prepares it once. The general plan is right for it:
+-- it always has a few bars of a few series.
+create procedure features.continue_series(of_definition text, seed_closes integer, stretches features.segment [], done bigint, target bigint, own bigint)
+language plpgsql as $$
+declare
+    prepared constant text := 'tradeloom_continue_' || left(of_definition, 32);
+begin
+    if not exists (select from pg_prepared_statements as p where p.name = prepared) then
+        execute format(
+            'prepare %I (features.segment[], bigint, bigint, bigint) as %s', prepared,
+            features.continue_statement(of_definition, seed_closes));
+    end if;
+    perform set_config('plan_cache_mode', 'force_generic_plan', true);
+    execute format('execute %I (%L, %s, %s, %s)', prepared, stretches, done, target, own);
+    perform set_config('plan_cache_mode', 'auto', true);
+end $$;
+
+-- Long stretches of many series, some series at a time, so that they are sorted in memory.
+create procedure features.build_series(
+    of_definition text, seed_closes integer, stretches features.segment [], done bigint, target bigint, own bigint, inout rows_made bigint
+)
+language plpgsql as $$
+declare
+    made_sql constant text := features.indicator_sql(
+        of_definition, features.continuing_sql(of_definition, '$1', done::text, '$2'));
+    series_at_once constant integer := 32;
+begin
+    for place in 1..cardinality(stretches) by series_at_once loop
+        call features.insert_made(
+            of_definition, made_sql, false, target, own, rows_made, stretches[place:place + series_at_once - 1], target);
+    end loop;
+    call features.make_heads(of_definition, stretches, target, seed_closes);
+end $$;
+
+-- The general way: stretches of new knowledge, round after round.
+create procedure features.advance_segments(
+    of_definition text, stretches features.segment [], context_bars integer, target bigint, own bigint, inout rows_made bigint
+)
+language plpgsql as $$
+declare
+    of_round features.segment[];
+    has_rows_there boolean;
+begin
+    for of_round in
+        select array_agg(s) from unnest(stretches) as s group by s.round order by s.round
+    loop
+        select exists (
+            select from unnest(of_round) as s
+            join marts.indicators as i on i.definition = of_definition and i.source = s.source and i.symbol = s.symbol
+                and i.interval = s.interval and i.timestamp >= s.first_at and i.known_at >= s.known_from
+        ) into has_rows_there;
+        call features.insert_made(
+            of_definition,
+            features.indicator_sql(of_definition, format(
+                'select p.* from unnest($1) as s cross join lateral features.bars_to_compute(%L, s, $2, %s) as p', of_definition, context_bars)),
+            has_rows_there, target, own, rows_made, of_round, target
+        );
+    end loop;
+end $$;
+
+create or replace procedure features.advance_indicators(of_definition text, done bigint, target bigint, own bigint, inout rows_made bigint)
+language plpgsql as $$
+declare
+    bars_at_once constant bigint := 20000;  -- more than these are planned anew
+    context_bars integer;
+    seed_closes integer;
+    headless features.segment[];
+    continuing features.segment[];
+    others features.segment[];
+    broken features.segment[];
+    bars bigint;
+begin
+    select coalesce((d.parameters ->> 'context_bars')::integer, 50), (d.parameters ->> 'seed_closes')::integer
+    into strict context_bars, seed_closes
+    from features.definitions as d where d.definition = of_definition;
+    if seed_closes is null then
+        select coalesce(array_agg(s), '{}') into others from features.segments(done, target) as s;
+        call features.advance_segments(of_definition, others, context_bars, target, own, rows_made);
+        return;
+    end if;
+
+    for attempt in 1..2 loop
+        select
+            coalesce(array_agg(t.stretch order by (t.stretch).source, (t.stretch).symbol, (t.stretch).interval) filter (where t.continues), '{}'),
+            coalesce(sum(t.bars) filter (where t.continues), 0),
+            array_agg(t.stretch) filter (where not t.continues),
+            array_agg(t.stretch) filter (where not t.continues and not t.has_head)
+        into continuing, bars, others, headless
+        from features.touched_series(of_definition, done, target) as t;
+        exit when done = 0 or headless is null;
+        call features.make_heads(of_definition, headless, done, seed_closes);
+    end loop;
+    if bars > bars_at_once then
+        call features.build_series(of_definition, seed_closes, continuing, done, target, own, rows_made);
+    elsif bars > 0 then
+        call features.continue_series(of_definition, seed_closes, continuing, done, target, own);
+        rows_made := rows_made + bars;
+    end if;
+    if others is not null then
+        select coalesce(array_agg(s), '{}') into broken from features.segments_of(others, target) as s;
+        call features.advance_segments(of_definition, broken, context_bars, target, own, rows_made);
+        call features.make_heads(of_definition, others, target, seed_closes);
+    end if;
+end $$;
+
+-- Takes every publication up to `to_watermark` (all, if null) into the rows of every definition in use. One transaction
+-- takes one watermark, so publications that wait together are taken together: no reader could have asked between them,
+-- and for every moment t the rows are what a rebuild gives (docs/decisions/0031). Nothing waiting: nothing is written.
+create or replace procedure features.advance(to_watermark bigint default null)
+language plpgsql as $$
+declare
+    up_to bigint := coalesce(to_watermark, raw.newest_watermark());
+    own bigint;
+    d record;
+    been record;
+    newest bigint;
+    rows_made bigint;
+begin
+    if not exists (
+        select from features.definitions_to_advance() as w
+        cross join lateral features.advanced_to(w.definition) as a
+        where features.newest_publication(w.definition, least(a.source_watermark, up_to - 1), up_to) is not null
+    ) then
+        return;
+    end if;
+    own := raw.take_watermark('features.advance');
+    perform set_config('work_mem', '128MB', true);  -- whole histories are sorted here, one at a time
+    perform set_config('jit', 'off', true);  -- compiling costs more than it saves: rows spend their time in functions
+    up_to := coalesce(to_watermark, own);
+    for d in select * from features.definitions_to_advance() loop
+        select * into been from features.advanced_to(d.definition);
+        -- What this very transaction published before shares our watermark and may not have been taken yet.
+        been.source_watermark := least(been.source_watermark, own - 1);
+        been.watermark := least(been.watermark, own - 1);
+        newest := features.newest_publication(d.definition, been.source_watermark, up_to);
+        continue when newest is null;
+        call features.check_functions_once(d.definition);
+        rows_made := 0;
+        if d.view = 'marts.indicators' then
+            call features.advance_indicators(d.definition, been.source_watermark, newest, own, rows_made);
+        else
+            call features.advance_daily(d.definition, been.source_watermark, been.watermark, newest, own, rows_made);
+        end if;
+        insert into features.advances (definition, source_watermark, watermark, row_count)
+        values (d.definition, newest, own, rows_made);
+    end loop;
+end $$;
