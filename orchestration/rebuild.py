@@ -122,7 +122,7 @@ def rebuild(found: BlastRadius, instance: dg.DagsterInstance, tell: Callable[[st
     known = {one.snapshot_id for one in found.reach.snapshots}
     came_to = {key.to_user_string(): _came_to(key, before, after, result, known) for key in plan.assets}
     for key, months in plan.months.items():
-        _note_delivery(instance, key, months, found)
+        note_delivery(instance, key, months, found)
     noted = {key.to_user_string(): [month[:7] for month in months] for key, months in plan.months.items()}
     return Rebuilt(result.run_id, came_to, noted, plan.reasons)
 
@@ -172,7 +172,7 @@ def _came_to(
     return "materialized"
 
 
-def _note_delivery(instance: dg.DagsterInstance, key: dg.AssetKey, months: list[str], found: BlastRadius) -> None:
+def note_delivery(instance: dg.DagsterInstance, key: dg.AssetKey, months: list[str], found: BlastRadius) -> None:
     """Tell Dagster that a delivery outside it made these months, once per batch."""
     batches = sorted(
         {one.batch_id for one in found.reach.changes if ROOTS[one.what] == key and one.batch_id is not None}
