@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 from assets.parity import ParityOutcome
 from trading.adapters.postgres import Warehouse
@@ -18,11 +19,20 @@ class OfflineParity:
     def measure(self, *, full: bool, trace_id: str) -> ParityOutcome:
         """Compute again what was served."""
         from feature_store.store import FeatureStore
+        from serving.explanation.analyst_answering import ask_analyst
         from serving.explanation.findings import Cause
         from serving.explanation.parity import measure
 
+        engines = {"TRADELOOM_POSTGRES_URL": self.warehouse.url, "TRADELOOM_MLFLOW_URL": self.registry.tracking_uri}
         with closing(FeatureStore(self.warehouse.url)) as features:
-            found = measure(self.warehouse.connection, features, self.registry, full=full, trace_id=trace_id)
+            found = measure(
+                self.warehouse.connection,
+                features,
+                self.registry,
+                partial(ask_analyst, settings=engines),
+                full=full,
+                trace_id=trace_id,
+            )
         return ParityOutcome(
             parity_id=found.parity_id,
             mode=found.mode,

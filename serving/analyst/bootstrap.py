@@ -13,6 +13,7 @@ from serving.environment import positive_number, required
 from serving.following import AliasFollower, VersionCache
 from serving.warehouse import WarehouseConnections
 from trading.errors import InputError
+from trading.learners.environment import numeric_environment
 from trading.sentiment.llm import LlmScorer, LlmSettings
 from trading.sentiment.scorers import HeadScorer
 
@@ -65,6 +66,7 @@ def assemble(settings: AnalystSettings) -> Analyst:
         versions=versions,
         follower=AliasFollower(heads, versions, settings.alias, settings.poll_seconds, metrics.swapped),
         llm=None if settings.llm is None else LlmScorer(settings.llm, calls),
+        environment=numeric_environment(),
     )
 
 

@@ -19,11 +19,13 @@ from serving.analyst.wire import ScoreRequest, Scores, Sentiment, SentimentReque
 from serving.following import AliasFollower, VersionCache
 from serving.refusals import NotReady
 from serving.warehouse import WarehouseConnections
+from trading.adapters.served_sentiments import ServedSentiment, record_sentiment
 from trading.errors import ModelError
 from trading.sentiment.chain import JudgedNews, sentiment_chain
 from trading.sentiment.embeddings import WordLlamaEmbeddings
 from trading.sentiment.llm import LlmScorer
 from trading.sentiment.scorers import HEAD_SCORER, HeadScorer, Scorer, Text
+from trading.telemetry import current_trace_id
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Analyst:
     versions: VersionCache[HeadScorer]
     follower: AliasFollower[HeadScorer]
     llm: LlmScorer | None
+    environment: dict[str, str]
 
     def sentiment(self, asked: SentimentRequest) -> Sentiment:
         """Return the sentiment of a symbol.
@@ -59,6 +62,27 @@ class Analyst:
             as_of=as_of,
             watermark=watermark,
         )
+
+    def keep(self, asked: SentimentRequest, answer: Sentiment) -> None:
+        """Record an answer with its whole request, its moment and scorer filled in, so that it can be asked again.
+
+        Raises:
+            EngineUnavailableError: the warehouse cannot be written to; the answer is not given then.
+        """
+        filled = {name: getattr(answer, name) for name in ("as_of", "watermark", "scorer", "scorer_version")}
+        whole = asked.model_copy(update=filled).model_dump(mode="json", exclude={"kept_by_caller"})
+        row = ServedSentiment(
+            symbol=asked.symbol,
+            **filled,
+            asked=whole,
+            score=answer.score,
+            items=[item.model_dump(mode="json") for item in answer.items],
+            environment=self.environment,
+            trace_id=current_trace_id(),
+            served_at=datetime.now(UTC),
+        )
+        with self.warehouse.connect() as conn:
+            record_sentiment(conn, row)
 
     def score(self, asked: ScoreRequest) -> Scores:
         """Return one score and one label per text."""

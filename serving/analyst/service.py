@@ -76,6 +76,8 @@ class Analyst:
     def sentiment(self, asked: SentimentRequest, /) -> Sentiment:
         """Give a symbol's sentiment as known at the moment asked for."""
         sentiment = self._analyst.sentiment(asked)
+        if not asked.kept_by_caller:
+            self._analyst.keep(asked, sentiment)
         self._metrics.sentiments().labels(sentiment.scorer, "items" if sentiment.items else "nothing").inc()
         return sentiment
 

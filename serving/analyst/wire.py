@@ -52,6 +52,7 @@ class SentimentRequest(BaseModel):
         None, min_length=1, description="`head` or `llm:<model>`; the service's own if left out."
     )
     scorer_version: Annotated[str, BeforeValidator(_version_text), Field(min_length=1)] | None = None
+    kept_by_caller: bool = Field(False, description="A session keeps the answer with its decision; no second record.")
 
     @model_validator(mode="after")
     def _the_daily_window_takes_no_query(self) -> SentimentRequest:

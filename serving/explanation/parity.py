@@ -1,8 +1,9 @@
 """Parity, measured: everything that was served is computed again offline, and the share that is identical to the bit.
 
 Per answer: the feature row (asked again, hashed again, computed again from raw), the vector that it makes, the model's
-answer to the stored vector, and the analyst's score and items. What was found identical under one environment is not
-asked again under it, unless everything is asked for. The result is a row of `trading.parity_runs`.
+answer to the stored vector, and the analyst's score and items; the analyst's answers outside sessions too. What was
+found identical under one environment is not asked again under it, unless everything is asked for. The result is a row
+of `trading.parity_runs`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from serving.explanation.answering import ask_again
 from serving.explanation.feature_rows import FeatureReplay
 from serving.explanation.findings import Cause, Finding
 from serving.explanation.models import Models, VersionRegistry
-from serving.explanation.sentiments import AnalystReplay
+from serving.explanation.sentiments import AnalystReplay, AskAnalyst, ServedAnswer, answers_again
 from serving.explanation.served import Served, outstanding, services_of
 
 Connect = Callable[[], AbstractContextManager[psycopg.Connection]]
@@ -34,7 +35,7 @@ Connect = Callable[[], AbstractContextManager[psycopg.Connection]]
 class Compared:
     """One answer after its check: `outcome` is identical, elsewhere (another numeric environment) or differs."""
 
-    served: Served
+    served: Served | ServedAnswer
     outcome: str
     findings: Sequence[Finding]
 
@@ -50,12 +51,11 @@ class Compared:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer and what is wrong with it as JSON can hold it."""
-        row = self.served.decision.row
         return {
             "kind": self.served.kind,
             "id": self.served.subject_id,
-            "symbol": row.symbol,
-            "as_of": row.as_of.isoformat(),
+            "symbol": self.served.symbol,
+            "as_of": self.served.as_of.isoformat(),
             "cause": self.cause,
             "detail": self.detail,
         }
@@ -80,7 +80,13 @@ class Measured:
 
 
 def measure(
-    connect: Connect, features: FeatureStore, registry: VersionRegistry, *, full: bool, trace_id: str
+    connect: Connect,
+    features: FeatureStore,
+    registry: VersionRegistry,
+    ask_analyst: AskAnalyst,
+    *,
+    full: bool,
+    trace_id: str,
 ) -> Measured:
     """Compute again what was served and was not found identical yet (everything, if `full`), and record the result.
 
@@ -91,12 +97,14 @@ def measure(
     with connect() as conn:
         facts = _environment(conn)
         environment = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-        served = outstanding(conn, environment, full=full)
+        served, sentiments = outstanding(conn, environment, full=full)
         compared = _compared(conn, features, registry, served)
         before = conn.execute(
             "select count(*), count(*) filter (where outcome = 'identical') from trading.parity_of(%s)", (environment,)
         ).fetchone()
     assert before is not None, "an aggregate always has a row"
+    again = answers_again(sentiments, ask_analyst)
+    compared += [_outcome(one, *found) for one, found in zip(sentiments, again, strict=True)]
     outcomes = Counter(one.outcome for one in compared)
     identical_before = 0 if full else before[1]
     differing = [one for one in compared if one.outcome == "differs"]
@@ -150,9 +158,13 @@ def _compare(served: Served, models: Models, features: FeatureReplay, analyst: A
         *models.findings(decision),
         *analyst.findings(decision),
     ]
+    return _outcome(served, found, models.is_same_environment(decision))
+
+
+def _outcome(served: Served | ServedAnswer, found: Sequence[Finding], is_same_environment: bool) -> Compared:
     if found:
         return Compared(served, "differs", found)
-    return Compared(served, "identical" if models.is_same_environment(decision) else "elsewhere", [])
+    return Compared(served, "identical" if is_same_environment else "elsewhere", [])
 
 
 def _record(

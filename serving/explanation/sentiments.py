@@ -1,18 +1,28 @@
-"""The analyst's answers again: the daily sentiment of each decision, from the news and scores as they were known.
+"""The analyst's answers again, from the news and scores as they were known.
 
-The same function as the feature and the analyst use (`features.sentiment_v1`), asked for all decisions at once.
+Of a decision: the daily sentiment, by the function that the feature and the analyst use (`features.sentiment_v1`), for
+all decisions at once. Outside sessions: the recorded request, asked again of the analyst (analyst_answering.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
 import psycopg
+from psycopg.rows import dict_row
 
+from serving.explanation.analyst_answering import AnalystAnswers
 from serving.explanation.findings import Cause, Finding
 from serving.explanation.stored import StoredDecision
+from trading.adapters.served_sentiments import COLUMNS, ServedSentiment
+from trading.learners.environment import environment_differences
+
+AskAnalyst = Callable[[Sequence[Mapping[str, Any]]], AnalystAnswers]
+TOLERANCE = 1e-6
+"""How far a score may be off in another numeric environment."""
 
 _AGAIN = """
 select d.decision_id, s.sentiment, s.item_ids
@@ -66,6 +76,69 @@ class AnalystReplay:
                 _differs(f"the news gives the items {items}, the analyst used {_recorded(row.sentiment_items)}")
             )
         return found
+
+
+@dataclass(frozen=True)
+class ServedAnswer:
+    """What the analyst answered outside a session; not `is_intact`: its record was changed."""
+
+    subject_id: str
+    row: ServedSentiment
+    is_intact: bool
+    kind: Literal["sentiment"] = "sentiment"
+
+    @property
+    def symbol(self) -> str:
+        """Whose sentiment it is."""
+        return self.row.symbol
+
+    @property
+    def as_of(self) -> datetime:
+        """The moment that was asked about."""
+        return self.row.as_of
+
+
+def read_served_sentiments(conn: psycopg.Connection, ids: Sequence[int]) -> list[ServedAnswer]:
+    """Return the analyst's recorded answers of these numbers, in their order."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(
+            f"select served_id, row_hash, {', '.join(COLUMNS)} from trading.served_sentiments"
+            " where served_id = any(%s) order by served_id",
+            (list(ids),),
+        ).fetchall()
+    rows = [(row, ServedSentiment(**{name: row[name] for name in COLUMNS})) for row in found]
+    return [
+        ServedAnswer(str(row["served_id"]), served, served.row_hash == bytes(row["row_hash"])) for row, served in rows
+    ]
+
+
+def answers_again(served: Sequence[ServedAnswer], ask: AskAnalyst) -> list[tuple[list[Finding], bool]]:
+    """Return of each answer what differs when it is asked again, and whether the environment is the same."""
+    if not served:
+        return []
+    again = ask([one.row.asked for one in served])
+    return [
+        _compared(one, answer, not environment_differences(one.row.environment, again.environment))
+        for one, answer in zip(served, again.answers, strict=True)
+    ]
+
+
+def _compared(served: ServedAnswer, answer: Any, is_same: bool) -> tuple[list[Finding], bool]:
+    row = served.row
+    changed = "the stored record was changed: its hash is not that of its columns"
+    found = [] if served.is_intact else [Finding(Cause.RECORD_CHANGED, changed)]
+    if isinstance(answer, str):
+        return [*found, Finding(Cause.MODEL_UNUSABLE, answer)], is_same
+    score, items = answer
+    recorded = _recorded(row.items)
+    cause, tolerance = (Cause.SENTIMENT_DIFFERS, 0.0) if is_same else (Cause.ENVIRONMENT_DIFFERS, TOLERANCE)
+    if not abs(score - row.score) <= tolerance:
+        found.append(Finding(cause, f"the analyst answers {score!r}, it was {row.score!r}"))
+    if [one for one, _ in items] != [one for one, _ in recorded]:
+        found.append(_differs(f"the analyst uses the items {items}, it used {recorded}"))
+    elif any(not abs(now - then) <= tolerance for (_, now), (_, then) in zip(items, recorded, strict=True)):
+        found.append(Finding(cause, f"the analyst uses the scores {items}, it used {recorded}"))
+    return found, is_same
 
 
 def _recorded(items: Sequence[Any]) -> list[tuple[Any, Any]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from psycopg.rows import dict_row
 
 from feature_store.services import FeatureService
 from serving.explanation.replay import read_services
+from serving.explanation.sentiments import ServedAnswer, read_served_sentiments
 from serving.explanation.stored import StoredDecision, read_decisions
 from trading.adapters.ledger_rows import DecisionRow
 from trading.adapters.served_vectors import COLUMNS, ServedVector
@@ -37,13 +39,26 @@ class Served:
     decision: StoredDecision
     is_intact: bool
 
+    @property
+    def symbol(self) -> str:
+        """What it is about."""
+        return self.decision.row.symbol
 
-def outstanding(conn: psycopg.Connection, environment: str, *, full: bool) -> list[Served]:
-    """Return what has no good word under this environment yet, or everything, in the order in which it was served."""
+    @property
+    def as_of(self) -> datetime:
+        """The moment that was asked about."""
+        return self.decision.row.as_of
+
+
+def outstanding(conn: psycopg.Connection, environment: str, *, full: bool) -> tuple[list[Served], list[ServedAnswer]]:
+    """Return what has no good word under this environment yet, or everything, in the order in which it was served:
+    decisions with the oracle's answers, and the analyst's.
+    """
     found = conn.execute(_OUTSTANDING, (environment, full)).fetchall()
     decisions = [subject for kind, subject in found if kind == "decision"]
     served = [int(subject) for kind, subject in found if kind == "served"]
-    return [*_of_sessions(conn, decisions), *_outside(conn, served)]
+    sentiments = [int(subject) for kind, subject in found if kind == "sentiment"]
+    return [*_of_sessions(conn, decisions), *_outside(conn, served)], read_served_sentiments(conn, sentiments)
 
 
 def services_of(conn: psycopg.Connection, served: Sequence[Served]) -> dict[str, FeatureService]:

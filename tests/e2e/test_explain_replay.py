@@ -267,15 +267,30 @@ def test_all_that_was_served_is_identical_and_asked_once_only(desk):
         {"symbol": "IBM", "position": -1, "as_of": "2012-03-16T20:30:00+00:00", "watermark": 1},  # nothing was known
         {"symbol": "NONE", "position": 0},
     ]
-    answers = httpx.post(f"{desk.endpoints.oracle_url}/decide", json={"requests": questions}, timeout=30).json()
+    answers = _asked(desk.endpoints.oracle_url, "/decide", {"requests": questions})
     assert [answer["vector"] is None for answer in answers["decisions"]] == [False, False, True, True]
+    moment = {"symbol": "IBM", "as_of": "2012-03-15T20:30:00Z"}
+    asked_of_analyst = [
+        {**moment, "window_sessions": 5},
+        {**moment, "window_hours": 2000, "k": 5},
+        {**moment, "window_hours": 2000, "k": 2, "query": "earnings and profit"},
+        {"symbol": "NONE"},
+    ]
+    sentiments = [_asked(desk.endpoints.analyst_url, "/sentiment", one) for one in asked_of_analyst]
+    assert [bool(sentiment["items"]) for sentiment in sentiments][1:] == [True, True, False]
     ((decisions,),) = desk.rows("select count(*) from trading.decisions")
-    found = parity(desk)
-    assert (found.mode, found.checked, found.differing, found.causes) == ("new", decisions + 4, 0, {})
-    assert found.identical == found.identical_in_all == found.served_in_all == decisions + 4
+    found, all_of_it = parity(desk), decisions + 8
+    assert (found.mode, found.checked, found.differing, found.causes) == ("new", all_of_it, 0, {})
+    assert found.identical == found.identical_in_all == found.served_in_all == all_of_it
     again, everything = parity(desk), parity(desk, full=True)
-    assert (again.checked, again.identical_in_all) == (0, decisions + 4)
-    assert (everything.checked, everything.identical, everything.mode) == (decisions + 4, decisions + 4, "full")
+    assert (again.checked, again.identical_in_all) == (0, all_of_it)
+    assert (everything.checked, everything.identical, everything.mode) == (all_of_it, all_of_it, "full")
+
+
+def _asked(url, path, body):
+    response = httpx.post(f"{url}{path}", json=body, timeout=30)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 def rewritten(stored, **changed):
@@ -292,12 +307,10 @@ def rewritten(stored, **changed):
 
 
 def test_each_planted_difference_is_found_and_its_cause_named(desk):
-    """Seven decisions, an answer of the oracle and a bar, each tampered with in another way; all else stays identical."""
-    httpx.post(
-        f"{desk.endpoints.oracle_url}/decide",
-        json={"requests": [{"symbol": "IBM", "position": 0, "as_of": "2012-03-15T20:30:00Z"}]},
-        timeout=30,
-    )
+    """Seven decisions, an answer of each service and a bar, each tampered with in another way; all else is identical."""
+    moment = {"symbol": "IBM", "as_of": "2012-03-15T20:30:00Z"}
+    _asked(desk.endpoints.oracle_url, "/decide", {"requests": [{**moment, "position": 0}]})
+    _asked(desk.endpoints.analyst_url, "/sentiment", {**moment, "window_hours": 2000})
     with desk.sources() as sources:
         stored = [
             one for one in read_decisions(sources.conn, None) if one.row.sentiment_items and one.row.symbol == "AAPL"
@@ -314,9 +327,17 @@ def test_each_planted_difference_is_found_and_its_cause_named(desk):
         f"update features.daily set rsi_14 = rsi_14 + 1 where row_id = {hit['changed'].row.feature_row_id}",
         f"delete from features.daily where row_id = {hit['gone'].row.feature_row_id}",
         "update trading.served_vectors set action = 1 - sign(action) where served_id = (select max(served_id) from trading.served_vectors)",
+        "update trading.served_sentiments set score = score / 2 + 0.1"
+        " where served_id = (select max(served_id) from trading.served_sentiments)",
         "update raw.price_bars set volume = volume + 1 where symbol = 'MSFT' and timestamp = '2012-06-29T00:00Z'",
     ]
-    names = ("trading.decisions", "features.daily", "trading.served_vectors", "raw.price_bars")
+    names = (
+        "trading.decisions",
+        "features.daily",
+        "trading.served_vectors",
+        "trading.served_sentiments",
+        "raw.price_bars",
+    )
     kept = {table: f"kept_{number}" for number, table in enumerate(names)}
     with tampered(
         desk,
@@ -329,7 +350,7 @@ def test_each_planted_difference_is_found_and_its_cause_named(desk):
         found = parity(desk, full=True)
         causes = dict(
             desk.rows(
-                "select d.subject_id, d.cause from trading.parity_checks as d"
+                "select case d.kind when 'sentiment' then 'analyst' else d.subject_id end, d.cause from trading.parity_checks as d"
                 " where d.parity_id = %s and d.outcome = 'differs'", found.parity_id
             )
         )  # fmt: skip
@@ -345,20 +366,24 @@ def test_each_planted_difference_is_found_and_its_cause_named(desk):
         ids["changed"]: "feature_row_changed",
         ids["gone"]: "feature_row_gone",
         served: "record_changed",
+        "analyst": "record_changed",
         last: "data_revised",
     }
-    assert (found.elsewhere, found.differing, found.is_excused) == (1, 8, False)
-    assert found.identical == found.checked - 9
+    assert (found.elsewhere, found.differing, found.is_excused) == (1, 9, False)
+    assert found.identical == found.checked - 10
     assert found.first_difference["id"] == ids["record"]
     assert "its hash is not that of its columns" in found.first_difference["detail"]
     mended = parity(desk)
-    assert (mended.checked, mended.differing, mended.elsewhere) == (8, 0, 0), "what differed is asked again"
+    assert (mended.checked, mended.differing, mended.elsewhere) == (9, 0, 0), "what differed is asked again"
 
 
 def test_a_changed_function_is_a_definition_that_is_gone(desk, fill):
     (source,) = desk.rows("select pg_get_functiondef('features.sentiment_v1'::regproc)")[0]
     with tampered(desk, source.replace("coalesce(sum", "coalesce(-sum", 1), source):
         found = parity(desk, full=True)
-    ((without_a_row,),) = desk.rows("select count(*) from trading.served_vectors where feature_row_id is null")
-    assert found.causes == {"definition_gone": found.checked - without_a_row}
+    ((with_a_row,),) = desk.rows(
+        "select (select count(*) from trading.decisions) + count(feature_row_id) from trading.served_vectors"
+    )
+    assert found.causes["definition_gone"] == with_a_row
+    assert set(found.causes) <= {"definition_gone", "sentiment_differs"}, "the analyst's daily window uses it too"
     assert "sentiment_v1" in found.first_difference["detail"]

@@ -50,7 +50,7 @@ def read_contract(path: Path) -> Contract:
     Raises:
         ContractError: the file is no YAML, or not of the form of a contract.
     """
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _loader())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from feature_store.news_scoring import active_scorers
@@ -142,3 +143,25 @@ def test_it_says_what_it_serves_and_counts(analyst: Any, stage: Any) -> None:
 def test_the_scorers_that_definitions_read_are_known(stage: Any) -> None:
     version = stage.registry.alias("sentiment-head", "champion")
     assert Judged("head", version) in active_scorers(stage.url)
+
+
+def test_what_is_answered_outside_sessions_is_recorded_as_the_whole_request(analyst: Any, stage: Any) -> None:
+    asked = {"symbol": "AAPL", "window_hours": 2400, "k": 2, "as_of": "2012-04-26T21:15:00Z"}
+    with psycopg.connect(stage.url, autocommit=True) as conn:
+        (last,) = conn.execute("select coalesce(max(served_id), 0) from trading.served_sentiments").fetchone() or (0,)
+        analyst.answer("/sentiment", {**asked, "kept_by_caller": True})
+        answer = analyst.answer("/sentiment", asked)
+        rows = conn.execute(
+            "select asked, score, items, scorer_version, watermark = raw.newest_watermark()"
+            " from trading.served_sentiments where served_id > %s",
+            (last,),
+        ).fetchall()
+    ((whole, score, items, version, is_newest),) = rows
+    assert answer["items"]
+    assert (score, items, version, is_newest) == (answer["score"], answer["items"], answer["scorer_version"], True)
+    assert whole == {
+        **dict.fromkeys(("query", "window_sessions", "decision_at", "source")),
+        **asked,
+        **{name: answer[name] for name in ("watermark", "scorer", "scorer_version")},
+    }
+    assert analyst.answer("/sentiment", whole) == answer
