@@ -9,6 +9,7 @@ from typing import TypedDict
 
 import dagster as dg
 
+from assets.hindsight import Judge, hindsight, metadata_of
 from assets.scope import MarketScope
 from assets.series import members_rows, series_of
 from assets.training import BASELINE, CHALLENGER, CHAMPION, LEARNER, OTHER_SEEDS, SLOT, Prepared, prepare
@@ -53,8 +54,10 @@ def evaluation(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The challenger against the champion and buy-and-hold on the judging window; a refusal is a good outcome."""
     champion, challenger = registry.alias(SLOT, CHAMPION), registry.alias(SLOT, CHALLENGER)
+    differences = metadata_of(hindsight(scope, warehouse, _walker(registry.load(SLOT, version=champion))))
     if champion == challenger:
-        return dg.MaterializeResult(metadata={"verdict": "the challenger is the champion: nothing to judge"})
+        nothing = {"verdict": "the challenger is the champion: nothing to judge"}
+        return dg.MaterializeResult(metadata={**nothing, **differences})
     judged = verdict_on(registry, champion, challenger)
     if judged is None:
         judged = _judge(scope, warehouse, payloads, registry, champion, challenger)
@@ -67,8 +70,13 @@ def evaluation(
             "champion": champion,
             "challenger": challenger,
             **judged.metrics,
+            **differences,
         }
     )
+
+
+def _walker(model: LoadedModel) -> Judge:
+    return Judge(model.name, model.version, FeatureService.from_dict(model.card.feature_service), model.decides)
 
 
 def _judge(

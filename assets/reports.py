@@ -36,7 +36,7 @@ def main_job_report(
     """What the main job did: data, models, verdicts, trades of both sessions, equity, the last fill in plain words."""
     with warehouse.connection() as conn:
         session_ids = newest_session_ids(conn, scope.source)
-        content = read_content(conn, session_ids)
+        content = read_content(conn, session_ids, scope.source)
     last = desk.explain_last_fill(session_ids)
     explanation = Explanation(*last) if last else None
     page = render(content, explanation, models=registered_models(registry))

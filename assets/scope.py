@@ -88,7 +88,7 @@ class MarketScope(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def is_sample(self) -> bool:
         """Whether this is the whole sample, as the demo runs it without options."""
-        return self.source == "sample" and not self.symbols
+        return self.source == "sample" and not self.symbols and not self.universe
 
     def price_source(self) -> Source:
         """Return where prices and actions come from."""

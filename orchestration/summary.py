@@ -20,7 +20,7 @@ def summary_of(result: dg.ExecuteInProcessResult, source: str) -> Json:
     """Return data, models, verdict, sessions, the last fill in words and the report's path."""
     warehouse = Warehouse(os.environ["TRADELOOM_POSTGRES_URL"])
     with warehouse.connection() as conn:
-        content = read_content(conn, newest_session_ids(conn, source))
+        content = read_content(conn, newest_session_ids(conn, source), source)
     report = _metadata(result, MAIN_JOB)
     return {
         "run_id": result.run_id,
@@ -31,6 +31,7 @@ def summary_of(result: dg.ExecuteInProcessResult, source: str) -> Json:
         "verdict": _metadata(result, PROMOTIONS),
         "sessions": content.sessions,
         "buy_and_hold_return": content.baseline.total_return if content.baseline else None,
+        "comparison": content.comparison,
         "last_fill": report.get("last_fill", ""),
         "report": report.get("report", ""),
         "sessions_run": len(_metadata(result, SESSIONS)),
@@ -66,6 +67,7 @@ def in_words(summary: Json) -> str:
             "Paper sessions",
             *(_session_line(session) for session in summary["sessions"]),
             f"  buy and hold of the same symbols, before costs: {summary['buy_and_hold_return'] or 0:+.2%}",
+            *_hindsight_lines(summary["comparison"]),
             "",
             "The last fill, explained",
             *(f"  {line}" for line in str(summary["last_fill"]).splitlines()),
@@ -76,6 +78,16 @@ def in_words(summary: Json) -> str:
             "Open the UIs with: make up",
         ]
     )
+
+
+def _hindsight_lines(found: Json | None) -> list[str]:
+    if found is None:
+        return []
+    differences = [
+        f"{name} difference {found[f'{name}_buy_and_hold']:+.2%} for buy and hold, {found[f'{name}_model']:+.2%} for the champion"
+        for name in ("survivorship", "restatement")
+    ]
+    return [f"  on the judging window: {differences[0]}; {differences[1]}"]
 
 
 def _batch_line(batch: Json) -> str:

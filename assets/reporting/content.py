@@ -12,6 +12,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from trading.adapters.comparisons import newest_comparison
+
 Row = dict[str, Any]
 
 
@@ -42,10 +44,11 @@ class ReportContent:
     fills: list[Row]
     curves: list[EquityCurve]
     baseline: EquityCurve | None
+    comparison: Row | None = None
 
 
-def read_content(conn: psycopg.Connection, session_ids: Sequence[str]) -> ReportContent:
-    """Read the report of the given sessions."""
+def read_content(conn: psycopg.Connection, session_ids: Sequence[str], source: str = "") -> ReportContent:
+    """Read the report of the given sessions, and what hindsight is worth on the data of `source`."""
     ids = list(session_ids)
     curves = [_curve(conn, session_id) for session_id in ids]
     return ReportContent(
@@ -57,6 +60,7 @@ def read_content(conn: psycopg.Connection, session_ids: Sequence[str]) -> Report
         fills=_rows(conn, _FILLS, ids),
         curves=curves,
         baseline=_buy_and_hold(conn, ids[0]) if ids else None,
+        comparison=newest_comparison(conn, source) if source else None,
     )
 
 

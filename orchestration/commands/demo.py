@@ -29,6 +29,7 @@ FILE = click.Path(path_type=Path)  # whether it can be read is said in one line,
 )
 @click.option("--news", type=FILE, help="Your headlines, CSV or Parquet: id, published_at, symbols, headline, url.")
 @click.option("--symbols", default="", help="Comma-separated. Default: up to 12 of the file, the most complete first.")
+@click.option("--universe", default="", help="A universe that was ingested: a symbol counts while it was a member.")
 @click.option("--adjustment", type=click.Choice(["raw", "split", "all"]), help="What your prices are; default: raw.")
 @click.option("--calendar", help="The exchange calendar of symbols that are not known yet; default: XNYS.")
 @click.option("--map", "columns", multiple=True, help="OUR_COLUMN=YOUR_COLUMN, where the usual names do not find it.")
@@ -37,6 +38,7 @@ def demo(
     prices: Path | None,
     news: Path | None,
     symbols: str,
+    universe: str,
     adjustment: str | None,
     calendar: str | None,
     columns: tuple[str, ...],
@@ -55,7 +57,7 @@ def demo(
     def tell(line: str) -> None:
         click.echo(f"[{time.monotonic() - started:6.1f} s] {line}", file=told_to)
 
-    scope = _scope(prices, news, symbols, adjustment, calendar, columns)
+    scope = _scope(prices, news, symbols, universe, adjustment, calendar, columns)
     days = examined(scope)
     tell("starting the engines: PostgreSQL, S3, MLflow, oracle, analyst")
     with running_platform(ENGINES, os.environ, tell=tell) as endpoints:
@@ -92,6 +94,7 @@ def _scope(
     prices: Path | None,
     news: Path | None,
     symbols: str,
+    universe: str,
     adjustment: str | None,
     calendar: str | None,
     columns: tuple[str, ...],
@@ -101,12 +104,13 @@ def _scope(
     chosen = [name.strip() for name in symbols.split(",") if name.strip()]
     if prices is None:
         _refuse_without_prices({"--news": news, "--map": columns, "--adjustment": adjustment, "--calendar": calendar})
-        return MarketScope(symbols=chosen)
+        return MarketScope(symbols=chosen, universe=universe)
     return MarketScope(
         source="files",
         prices_file=str(prices.resolve()),
         news_file=str(news.resolve()) if news else "",
         symbols=chosen,
+        universe=universe,
         adjustment=adjustment or "raw",
         calendar=calendar or "XNYS",
         columns=_mapping(columns),
