@@ -137,11 +137,6 @@ class ModelRegistry:
         with mlflow_errors(self.tracking_uri, "the names of the models"):
             return sorted(str(one.name) for one in self._client.search_registered_models(max_results=1000))
 
-    def names(self) -> list[str]:
-        """Return the names of the registered models, in name order."""
-        with mlflow_errors(self.tracking_uri, "the registered models"):
-            return sorted(one.name for one in self._client.search_registered_models())
-
     def versions(self, name: str) -> list[VersionInfo]:
         """Return the versions of a model, newest first; none if there is no such model."""
         with mlflow_errors(self.tracking_uri, f"versions of {name}"):
