@@ -119,7 +119,7 @@ def corporate_actions(
     warehouse: dg.ResourceParam[Warehouse],
     payloads: dg.ResourceParam[ObjectStore],
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """Splits of the asked months, as the vendor reports them."""
+    """Corporate actions of the asked months, as the vendor reports them."""
     return _asset_result("actions", CORPORATE_ACTIONS, context, scope, warehouse, payloads)
 
 

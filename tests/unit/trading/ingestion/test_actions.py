@@ -11,7 +11,7 @@ from trading.errors import InputError, MissingColumnError
 from trading.ingestion.candidates import parse
 from trading.ingestion.reader import Reader
 
-OF_0_1_0 = {
+OF_0_1_0: dict[str, Any] = {
     "kind": "actions",
     "format": "csv",
     "columns": {},
