@@ -28,6 +28,18 @@
 {%- endmacro %}
 
 
+{#
+    The parameters of marts.indicators. Expressions over bars look back on the bars themselves; where there are any, new
+    bars must not be computed from a seed alone, which brings closes and nothing else (seed_closes, migration 0016).
+#}
+{% macro own_parameters(given) -%}
+    {%- if own_features('bars') -%}
+        {%- do given.pop('seed_closes') -%}
+    {%- endif -%}
+    {{ return(given) }}
+{%- endmacro %}
+
+
 {# In marts.indicators, among the windows: expressions over the adjusted bars and up to 49 bars before. #}
 {% macro own_over_bars() -%}
     {%- for feature in own_features('bars') %}

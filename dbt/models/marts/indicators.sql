@@ -1,7 +1,9 @@
 {% set max_gap = {'1d': '15 days', 'other': '10 days'} %}
 {{ config(
     materialized='versioned',
-    parameters={'context_bars': 50, 'seed_closes': 50, 'max_gap': max_gap, 'row_hash': 2}
+    parameters=own_parameters(
+        {'context_bars': 50, 'seed_closes': 50, 'max_gap': max_gap, 'row_hash': 2}
+    )
 ) }}
 
 -- depends_on: {{ ref('int_price_bars__adjusted') }}
