@@ -75,7 +75,8 @@ def _plain(series: AdjustedSeries) -> dict[str, Any]:
 
 
 def _text(value: datetime | Decimal) -> str:
-    return value.isoformat() if isinstance(value, datetime) else format(value, "f")
+    """A factor carries the zeros of each multiplication: they say nothing."""
+    return value.isoformat() if isinstance(value, datetime) else format(value.normalize(), "f")
 
 
 def _print(series: AdjustedSeries) -> None:

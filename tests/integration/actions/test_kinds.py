@@ -150,8 +150,8 @@ def test_bars_are_asked_by_command(
     cli.tradeloom.main([*asked, "--as-of", "2024-05-03T00:00:00Z", "--json"], standalone_mode=False)
     (series,) = json.loads(capsys.readouterr().out)["series"]
     assert [(bar["timestamp"], bar["adjusted_close"]) for bar in series["bars"]] == [
-        ("2024-05-01T00:00:00+00:00", "50.0000000000"),
-        ("2024-05-02T00:00:00+00:00", "50.0000000000"),
+        ("2024-05-01T00:00:00+00:00", "50"),
+        ("2024-05-02T00:00:00+00:00", "50"),
     ]
     cli.tradeloom.main(asked, standalone_mode=False)
     assert "adjusted 50.0000000000  factor 0.5000000000" in capsys.readouterr().out

@@ -1,7 +1,7 @@
 """AAPL's four real splits and its dividends against the vendor's factor file, which keeps another convention.
 
 The file's `adjusted = raw * price_factor * split_factor` of the first row whose date >= the bar's date: it is adjusted
-back from the newest price, with factors rounded to some six digits, and a row's date is the eve of an ex-date. Ours goes
+back from the newest price, with factors rounded to some five digits, and a row's date is the eve of an ex-date. Ours goes
 forward from the first bar. Two adjustments of one series differ by one number, so what is compared is the quotient of
 the two series: it must be the same on every bar. Splits to 5e-6 (the file's rounding: 1/112 is written 0.0089286);
 total return with the dividends that the file's own price factors imply, to 1e-5.
