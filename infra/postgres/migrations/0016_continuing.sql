@@ -4,6 +4,8 @@
 
 create index on raw.corporate_actions (watermark);
 create index on trading.instruments (watermark);
+-- The last closes before a decision are asked for each daily row.
+create index on trading.calendar_sessions (calendar, closes_at);
 
 -- Where each series stands: what its next bar starts from. Of now only, and can be made again from the rows: a series
 -- without a head gets one when it is next needed.
@@ -346,25 +348,27 @@ return (
             returning source, symbol, interval, timestamp, known_at, state, close
         ),
 
-        last as (
+        series as (
             select
-                f.source, f.symbol, f.interval, max(f.timestamp) as timestamp, max(f.known_at) as known_to,
-                array_agg(f.close order by f.timestamp) as closes
+                f.source, f.symbol, f.interval, f.timestamp, f.state,
+                max(f.known_at) over whole as known_to, array_agg(f.close) over whole as closes,
+                lead(f.timestamp) over in_time is null as is_last
             from fresh as f
-            group by f.source, f.symbol, f.interval
+            window
+                in_time as (partition by f.source, f.symbol, f.interval order by f.timestamp),
+                whole as (in_time rows between unbounded preceding and unbounded following)
         )
 
         insert into features.heads as h (definition, source, symbol, interval, timestamp, known_to, seed)
         select
-            %2$L, l.source, l.symbol, l.interval, l.timestamp, l.known_to,
-            f.state || (
-                coalesce(b.seed[cardinality(b.seed) - %5$s + 1:], array_fill(0.0::double precision, array[%5$s])) || l.closes
-            )[cardinality(l.closes) + 1:]
-        from last as l
-        join fresh as f
-            on f.source = l.source and f.symbol = l.symbol and f.interval = l.interval and f.timestamp = l.timestamp
+            %2$L, s.source, s.symbol, s.interval, s.timestamp, s.known_to,
+            s.state || (
+                coalesce(b.seed[cardinality(b.seed) - %5$s + 1:], array_fill(0.0::double precision, array[%5$s])) || s.closes
+            )[cardinality(s.closes) + 1:]
+        from series as s
         left join features.heads as b
-            on b.definition = %2$L and b.source = l.source and b.symbol = l.symbol and b.interval = l.interval
+            on b.definition = %2$L and b.source = s.source and b.symbol = s.symbol and b.interval = s.interval
+        where s.is_last
         on conflict (definition, source, symbol, interval) do update
             set timestamp = excluded.timestamp, known_to = excluded.known_to, seed = excluded.seed$sql$,
         (select string_agg(quote_ident(c.name), ', ' order by c.place) from unnest(made.columns) with ordinality as c (name, place)),
@@ -379,14 +383,18 @@ return (
     ) as made
 );
 
--- Planning the statement takes longer than running it, so a session prepares it once. The general plan is right for it:
--- it always has a few bars of a few series.
+-- Planning a definition's SQL takes longer than a few rows of it, so a session prepares it once. The general plan is
+-- right for it: it always has a few rows of a few series.
+create function features.is_prepared(named text) returns boolean
+language sql volatile
+return exists (select from pg_prepared_statements as p where p.name = named);
+
 create procedure features.continue_series(of_definition text, seed_closes integer, stretches features.segment [], done bigint, target bigint, own bigint)
 language plpgsql as $$
 declare
     prepared constant text := 'tradeloom_continue_' || left(of_definition, 32);
 begin
-    if not exists (select from pg_prepared_statements as p where p.name = prepared) then
+    if not features.is_prepared(prepared) then
         execute format(
             'prepare %I (features.segment[], bigint, bigint, bigint) as %s', prepared,
             features.continue_statement(of_definition, seed_closes));
@@ -481,6 +489,117 @@ begin
         select coalesce(array_agg(s), '{}') into broken from features.segments_of(others, target) as s;
         call features.advance_segments(of_definition, broken, context_bars, target, own, rows_made);
         call features.make_heads(of_definition, others, target, seed_closes);
+    end if;
+end $$;
+
+-- The indicator rows whose day must be computed (again): new ones, and those that changed news may concern. News is
+-- taken too widely (any session up to a month after it) rather than too narrowly: a day that comes out the same adds no row.
+create or replace function features.days_touched(of_indicators text, done bigint, target bigint, rows_after bigint)
+returns setof bigint
+language plpgsql stable as $$
+declare
+    changed_items bigint[];
+begin
+    -- A new version of an item matters only where an earlier one was scored: it may hide it. What nobody scored yet
+    -- counts for nothing, and comes again with its score.
+    select array_agg(n.item_id) into changed_items
+    from raw.news_items as n
+    where n.watermark > done and n.watermark <= target
+        and exists (
+            select from raw.news_items as e join features.news_scores as z on z.item_id = e.item_id
+            where e.source = n.source and e.news_id = n.news_id);
+    select changed_items || array_agg(z.item_id) into changed_items
+    from features.news_scores as z where z.watermark > done and z.watermark <= target;
+
+    return query
+    select i.row_id from marts.indicators as i
+    where i.definition = of_indicators and i.watermark > rows_after;
+
+    if changed_items is null and not exists (
+        select from trading.instruments as t where t.watermark > done and t.watermark <= target
+    ) then
+        return;
+    end if;
+
+    return query
+    with items as (
+        select distinct n.source, n.news_id
+        from unnest(changed_items) as c (item_id) join raw.news_items as n on n.item_id = c.item_id
+    ),
+
+    concerned as (
+        select s.symbol, min(least(n.nominal_at, n.known_at)) as from_at, max(n.nominal_at) + interval '31 days' as to_at
+        from items as t
+        join raw.news_items as n on n.source = t.source and n.news_id = t.news_id
+        cross join lateral unnest(n.symbols) as s (symbol)
+        where n.watermark <= target
+        group by t.source, t.news_id, s.symbol
+        union all
+        select t.symbol, '-infinity', 'infinity'
+        from trading.instruments as t
+        where t.watermark > done and t.watermark <= target
+    )
+
+    select i.row_id
+    from concerned as c
+    join marts.indicators as i
+        on i.definition = of_indicators and i.symbol = c.symbol and i.nominal_at >= c.from_at and i.nominal_at <= c.to_at;
+end $$;
+
+-- The daily rows of the newest versions of indicator rows; $1 are their numbers, $2 the watermark that news is read by.
+create function features.daily_of_rows_sql(of_definition text) returns text
+language sql stable
+return features.daily_sql(of_definition, $sql$
+    select i.*, i.nominal_at as decision_at, $2 as up_to
+    from unnest($1) as t (row_id) join marts.indicators as i on i.row_id = t.row_id
+    where not exists (
+        select from marts.indicators as later
+        where later.definition = i.definition and later.source = i.source and later.symbol = i.symbol
+            and later.interval = i.interval and later.timestamp = i.timestamp and later.known_at = i.known_at
+            and (later.watermark, later.row_id) > (i.watermark, i.row_id))$sql$);
+
+create procedure features.insert_few_days(of_definition text, touched bigint [], target bigint, own bigint, inout rows_made bigint)
+language plpgsql as $$
+declare
+    prepared constant text := 'tradeloom_daily_' || left(of_definition, 32);
+    all_columns text[];
+    added bigint;
+begin
+    if not features.is_prepared(prepared) then
+        select features.fixed_columns(d.view) || array['row_hash'] || d.columns into all_columns
+        from features.definitions as d where d.definition = of_definition;
+        execute format(
+            'prepare %I (bigint[], bigint, bigint) as with fresh as ('
+            'insert into features.daily (definition, watermark, source_watermark, %s) select %L, $3, $2, %s from (%s) as made%s '
+            'returning 1) select count(*) from fresh',
+            prepared,
+            (select string_agg(quote_ident(c.name), ', ' order by c.place) from unnest(all_columns) with ordinality as c (name, place)),
+            of_definition, features.column_list(all_columns, 'made'), features.daily_of_rows_sql(of_definition),
+            features.differs_sql('features.daily', of_definition));
+    end if;
+    perform set_config('plan_cache_mode', 'force_generic_plan', true);
+    execute format('execute %I (%L, %s, %s)', prepared, touched, target, own) into added;
+    perform set_config('plan_cache_mode', 'auto', true);
+    rows_made := rows_made + added;
+end $$;
+
+create or replace procedure features.advance_daily(
+    of_definition text, done bigint, rows_after bigint, target bigint, own bigint, inout rows_made bigint
+)
+language plpgsql as $$
+declare
+    rows_at_once constant integer := 5000;  -- more than these are planned anew
+    indicators text;
+    touched bigint[];
+begin
+    select d.parameters ->> 'indicators' into strict indicators from features.definitions as d where d.definition = of_definition;
+    select coalesce(array_agg(distinct t.row_id), '{}') into touched
+    from features.days_touched(indicators, done, target, rows_after) as t (row_id);
+    if cardinality(touched) <= rows_at_once then
+        call features.insert_few_days(of_definition, touched, target, own, rows_made);
+    else
+        call features.insert_made(
+            of_definition, features.daily_of_rows_sql(of_definition), done > 0, target, own, rows_made, touched, target);
     end if;
 end $$;
 

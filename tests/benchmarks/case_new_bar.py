@@ -1,0 +1,83 @@
+"""One new bar for each of 200 symbols, from the raw rows to committed indicators."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from time import perf_counter
+
+from bar_table import SYMBOLS, BarTable
+from harness import Bench, Case, Sides
+
+BARS = int(os.environ.get("BENCH_ROWS", "1000000")) // SYMBOLS
+SIZE = f"{SYMBOLS} symbols, {SYMBOLS * BARS:,} bars before"
+
+
+@contextmanager
+def against_the_last_300(bench: Bench, raw: bool) -> Iterator[Sides]:
+    """The peer reads and computes after our own bars came in; with `raw`, both clocks count what that takes."""
+    came_in: list[float] = []
+    with bench.database() as url, closing(BarTable(url, BARS)) as table, bench.peer("talib_indicators", url) as peer:
+        table.advance()
+        table.conn.execute("vacuum analyze marts.indicators")
+
+        def ours() -> float:
+            begun = perf_counter()
+            table.publish_next_day()
+            came_in.append(perf_counter() - begun)
+            begun = perf_counter()
+            table.advance()
+            return perf_counter() - begun + (came_in[-1] if raw else 0.0)
+
+        def theirs() -> float:
+            return peer.seconds(do="new_bar") + (came_in[-1] if raw and came_in else 0.0)
+
+        yield Sides(
+            ours, theirs, notes=["Raw rows in counts for both." if raw else "From raw rows there to rows committed."]
+        )
+
+
+@contextmanager
+def against_less_history(bench: Bench) -> Iterator[Sides]:
+    with (
+        bench.database() as long_url,
+        bench.database() as short_url,
+        closing(BarTable(long_url, BARS)) as long,
+        closing(BarTable(short_url, BARS // 10)) as short,
+    ):
+        for table in (long, short):
+            table.advance()
+            table.conn.execute("vacuum analyze marts.indicators")
+        yield Sides(ours=partial(_day, long), peer=partial(_day, short))
+
+
+@contextmanager
+def with_daily(bench: Bench) -> Iterator[Sides]:
+    with bench.database() as url, closing(BarTable(url, BARS // 10, daily=True)) as table:
+        table.advance()
+        table.conn.execute("vacuum analyze marts.indicators, features.daily")
+        yield Sides(ours=partial(_day, table), peer=None)
+
+
+def _day(table: BarTable) -> None:
+    table.publish_next_day()
+    table.advance()
+
+
+CASES = [
+    Case(
+        "new bar",
+        SIZE,
+        "ADBC + TA-Lib over the last 300 bars",
+        partial(against_the_last_300, raw=True),
+        0.1,
+        "ms",
+        15,
+        6,
+    ),
+    Case("new bar, advance alone", SIZE, "the same", partial(against_the_last_300, raw=False), 0.1, "ms", 15, 6),
+    Case("new bar, ten times the history", SIZE, "ours with a tenth of it", against_less_history, 1.2, "ms", 15, 6),
+    Case("new bar with its daily row", f"{SYMBOLS} symbols, a tenth of the bars", "-", with_daily, None, "ms", 15, 6),
+]
