@@ -143,7 +143,11 @@ def test_the_page_adds_a_feature(user: Any, project: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "refusal"),
     [
-        ("- {name: band_position, over: rows}", "expected band_position to be over: bars or over: row, found 'rows'"),
+        pytest.param(
+            "- {name: band_position, over: rows}",
+            "expected band_position to be over: bars or over: row, found 'rows'",
+            marks=pytest.mark.long,
+        ),
         ("- {name: band_position, over: row}", "expected dbt/macros/features/band_position.sql with a macro"),
     ],
 )

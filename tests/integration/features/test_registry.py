@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -186,6 +186,32 @@ def test_a_definition_taken_up_again_has_the_rows_it_missed_and_is_not_the_newes
     assert references.tend(w.url, Models(trader_daily={"1": (("champion",), old)})).taken_up == [old]
     assert w.one(of_old, old) == [THURSDAY, FRIDAY]
     assert w.active("features.daily") == newest
+
+
+def test_indicators_taken_up_again_are_what_a_rebuild_gives(warehouse: Any) -> None:
+    w = warehouse
+    days = [day for n in range(60) if (day := date(2020, 1, 2) + timedelta(days=n)).weekday() < 5]
+    indicators, daily = w.active("marts.indicators"), w.active("features.daily")
+    w.publish("sample", bars(w, "AAPL", days[:35]))
+    w.advance()
+    w.publish("sample", bars(w, "AAPL", days[35:36]))
+    w.advance()
+    text = definitions.definition(w.url, indicators).sql
+    definitions.register(w.url, "marts.indicators", f"-- another\n{text}", {"context_bars": 50})
+    changed(w, 1)
+    assert references.tend(w.url, NOBODY).retired == [daily, indicators]
+    for place in (36, 37):
+        w.publish("sample", bars(w, "AAPL", days[place : place + 1]))
+        w.advance()
+    assert references.tend(w.url, Models(trader_daily={"1": (("champion",), daily)})).taken_up == [daily, indicators]
+    w.publish("sample", bars(w, "AAPL", days[38:40]))
+    w.advance()
+    service = services.service_of(definitions.definition(w.url, daily), "t")
+    for day in days[35:40]:
+        row = w.store.row(service, "AAPL", datetime(day.year, day.month, day.day, 23, tzinfo=UTC))
+        assert row.timestamp.date() == day
+        where = (row.source, row.symbol, row.interval, row.timestamp, row.known_at, row.watermark)
+        assert w.store.recompute(daily, *where).row_hash == row.row_hash
 
 
 def test_two_definitions_are_compared_in_words_and_in_values(warehouse: Any) -> None:
