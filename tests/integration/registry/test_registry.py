@@ -107,6 +107,7 @@ def test_aliases_move_and_are_listed(registry):
     assert registry.load("slot", alias="champion").model == rule
     registry.set_alias("slot", "champion", second)
     assert registry.versions("slot")[0].aliases == ("challenger", "champion")
+    assert "slot" in registry.names()
     assert registry.alias("slot", "champion") == second
 
 
