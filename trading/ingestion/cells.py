@@ -7,6 +7,7 @@ column's scale: 96.42428571428572 becomes 96.424286.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 
@@ -16,6 +17,9 @@ from trading.ingestion.payload import Cell
 _MISSING = frozenset({"", "nan", "null", "none", "na", "n/a", "nat"})
 # numeric(15, 6) and numeric(20, 8) hold values below these powers of ten.
 LARGEST = {6: Decimal(10) ** 9, 8: Decimal(10) ** 12, 10: Decimal(10) ** 10}
+
+
+_DIGITS = re.compile(r"(19|20)\d{6}")  # 20240531
 
 
 class CellError(ValueError):
@@ -90,6 +94,8 @@ def when_of(name: str, cell: Cell) -> date | datetime | None:
 
 def _parsed_time(name: str, text: str) -> date | datetime:
     stripped = text.strip()
+    if _DIGITS.fullmatch(stripped):
+        stripped = f"{stripped[:4]}-{stripped[4:6]}-{stripped[6:]}"
     try:
         return date.fromisoformat(stripped) if len(stripped) == len("2004-05-03") else datetime.fromisoformat(stripped)
     except ValueError as error:
