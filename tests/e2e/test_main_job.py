@@ -207,6 +207,8 @@ def test_a_revised_bar_names_all_that_rested_on_it(user: User, first: dict[str, 
         "select session_id, symbol from trading.positions where quantity > 0 and symbol in ('IBM', 'MSFT')"
     )
     assert {(one["session_id"], one["symbol"]) for one in found["open_positions"]} <= set(held)
+    resting = {(one["session_name"], one["symbol"]) for one in found["open_positions"]}
+    assert {("champion", "IBM"), ("champion", "MSFT")} <= resting
     (snapshot,) = found["training_snapshots"]
     trained = [(one["name"], one["version"]) for one in found["model_versions"]]
     assert snapshot["rows_differ"] == 0
