@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 @normalisation(inputs=("features",))
 def ppo_normalisation(world: World, fitted_until: datetime) -> DataFrame:
-    """Fit on the rows known by `fitted_until` and apply to all: what the policy network reads."""
+    """Fit on the rows known by `fitted_until`, each as first decided on, and apply to all: what the policy network reads."""
     import numpy as np
     from pandas import DataFrame
 
     from trading.learners.standardisation import Standardisation
     from trading.strategy import FEATURE_COLUMNS, POSITION, STATE
 
-    frame = world.features.dropna(subset=list(FEATURE_COLUMNS)).reset_index(drop=True)
+    frame = world.first_prints("features").dropna(subset=list(FEATURE_COLUMNS)).reset_index(drop=True)
     states = np.insert(frame[list(FEATURE_COLUMNS)].to_numpy(dtype=np.float64), POSITION, 0.0, axis=1)
     fitted = Standardisation.fit(states[(frame["known_at"] <= fitted_until).to_numpy()])
     scaled = DataFrame(fitted.apply(states), columns=list(STATE))

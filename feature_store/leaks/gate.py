@@ -110,14 +110,18 @@ def _judge(
     return reports + judge_declared(declared, world)
 
 
-def judge_declared(declared: Sequence[Declared], world: Any) -> list[Report]:
-    """Return a report per Python definition: on the made-up market, and on `world` if there is one."""
+def judge_declared(declared: Sequence[Declared], world: Any, *, full: bool = False) -> list[Report]:
+    """Return a report per Python definition: on the made-up market, and on `world` if there is one.
+
+    Args:
+        full: Cut at every decision instead of some.
+    """
     from trading.leaks.judging import judge
     from trading.leaks.specimen import specimen
 
     market = specimen()
-    reports = [judge(one, market) for one in declared]
-    return reports if world is None else reports + [judge(one, world) for one in declared]
+    reports = [judge(one, market, full=full) for one in declared]
+    return reports if world is None else reports + [judge(one, world, full=full) for one in declared]
 
 
 def _told(report: Report) -> dict[str, Any]:

@@ -50,12 +50,13 @@ where c.session_date >= (%(first)s::timestamptz at time zone 'UTC')::date
     and c.calendar = (select i.calendar from trading.instruments as i where i.symbol = any(%(symbols)s) limit 1)
 order by c.session_date
 """
+# Of versions known at one moment the newest publication counts, as in a training set.
 _FEATURES = """
-select f.symbol, f.timestamp, f.known_at, {columns}
+select distinct on (f.symbol, f.timestamp, f.known_at) f.symbol, f.timestamp, f.known_at, {columns}
 from features.daily as f
 where f.definition = %(definition)s and f.source = %(source)s and f.interval = %(interval)s
     and f.symbol = any(%(symbols)s) and f.timestamp >= %(first)s
-order by f.symbol, f.timestamp, f.known_at, f.watermark, f.row_id
+order by f.symbol, f.timestamp, f.known_at, f.watermark desc, f.row_id desc
 """
 _FIRST = """
 select min(t.timestamp) from (

@@ -27,7 +27,9 @@ def leaks() -> None:
     is_flag=True,
     help="Judge a Python file on the warehouse's newest bars too, not only on the made-up market.",
 )
-@click.option("--full", is_flag=True, help="Cut a large versioned model at every moment, not in the middle only.")
+@click.option(
+    "--full", is_flag=True, help="Cut at every decision (a Python file), or at every moment (a large versioned model)."
+)
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @click.pass_context
 def check(ctx: click.Context, target: str, data: bool, full: bool, as_json: bool) -> None:
@@ -35,7 +37,7 @@ def check(ctx: click.Context, target: str, data: bool, full: bool, as_json: bool
 
     A Python file is executed, as importing it would. Exit code 1 if anything leaks.
     """
-    reports = _of_file(Path(target), data=data) if target.endswith(".py") else _of_models(target, full=full)
+    reports = _of_file(Path(target), data=data, full=full) if target.endswith(".py") else _of_models(target, full=full)
     passed = all(report.passed for report in reports)
     if as_json:
         click.echo(json.dumps({"passed": passed, "reports": [report.to_dict() for report in reports]}))
@@ -46,14 +48,14 @@ def check(ctx: click.Context, target: str, data: bool, full: bool, as_json: bool
         ctx.exit(1)
 
 
-def _of_file(path: Path, *, data: bool) -> list[Report]:
+def _of_file(path: Path, *, data: bool, full: bool) -> list[Report]:
     from feature_store.leaks.gate import judge_declared
     from trading.leaks.loading import declared_in_file
 
     declared, world = declared_in_file(path), None
     if data:
         world = _own_world()
-    return judge_declared(declared, world)
+    return judge_declared(declared, world, full=full)
 
 
 def _own_world() -> object:

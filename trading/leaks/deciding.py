@@ -15,6 +15,8 @@ from trading.leaks.world import KNOWN_AT, ROW, World
 TIME: Final = "datetime64[us, UTC]"
 DECISION = "decision_at"
 PRICE = "price"
+_RUN = 8  # decisions one after the other: a week of sessions and more
+FUTURES = ("truncated", "scrambled")
 _SHARES = (1 / 3, 1 / 2, 0.95)  # of the decisions: early, in the middle, near the end
 
 
@@ -62,17 +64,36 @@ def training_end(world: World) -> datetime:
     return chosen
 
 
-def cuts(world: World, decided: Series[Any], inputs: tuple[str, ...]) -> list[datetime]:
-    """Return the moments to cut at, ascending: parts of the way, and just before the first and the last event of each kind."""
+def cuts(
+    world: World, decided: Series[Any], inputs: tuple[str, ...], *, full: bool = False
+) -> list[tuple[datetime, tuple[str, ...]]]:
+    """Return the moments to cut at, each with the futures to put behind it, the most telling first.
+
+    The first decision and parts of the way; just before the first and the last event of each kind; and a run of
+    decisions one after the other, for what looks ahead in some rows only (a filled hole, a weekday). Taking the future
+    away is enough to see those. `full`: every decision.
+    """
     moments = pd.DatetimeIndex(decided.dropna().unique()).sort_values()
     if not len(moments):
         return []
-    chosen = {moments[0], *(moments[int((len(moments) - 1) * share)] for share in _SHARES)}
-    for known in events(world, inputs).values():
-        places = moments.searchsorted(known, side="left") - 1
+    last = len(moments) - 1
+    chosen: dict[Any, tuple[str, ...]] = {moments[0]: FUTURES[:1]}
+    chosen |= {moments[int(last * share)]: FUTURES for share in _SHARES}
+    further = [*_before(moments, events(world, inputs))]
+    further += list(moments) if full else list(moments[last // 2 : last // 2 + _RUN])
+    for moment in further:
+        chosen.setdefault(moment, FUTURES[:1])
+    return [(moment.to_pydatetime(), futures) for moment, futures in chosen.items()]
+
+
+def _before(moments: pd.DatetimeIndex, known: dict[str, pd.DatetimeIndex]) -> list[Any]:
+    """Return the decisions just before the first and the last event of each kind."""
+    found: list[Any] = []
+    for times in known.values():
+        places = moments.searchsorted(times, side="left") - 1
         before = [moments[int(place)] for place in places if place >= 0]
-        chosen |= {before[n] for n in sorted({0, len(before) - 1}) if before}
-    return sorted(moment.to_pydatetime() for moment in chosen)
+        found += [before[0], before[-1]] if before else []
+    return found
 
 
 def events(world: World, inputs: tuple[str, ...]) -> dict[str, pd.DatetimeIndex]:

@@ -14,23 +14,22 @@ from pandas import DataFrame, Series
 from trading.errors import InputError
 from trading.leaks.causes import PARTS, kind_of
 from trading.leaks.comparing import Changes, as_rows, changed, values
-from trading.leaks.deciding import PRICE, bars_later, cuts, decisions, training_end
+from trading.leaks.deciding import FUTURES, PRICE, bars_later, cuts, decisions, training_end
 from trading.leaks.declaring import Declared
 from trading.leaks.findings import ROW_COLUMN, Finding, Report
 from trading.leaks.splitting import judge_split
 from trading.leaks.world import ROW, World
 
 SEED = 7
-FUTURES = ("truncated", "scrambled")
 
 
-def judge(declared: Declared, world: World, seed: int = SEED) -> Report:
-    """Return what leaks of a definition, one finding per column with its first row.
+def judge(declared: Declared, world: World, seed: int = SEED, *, full: bool = False) -> Report:
+    """Return what leaks of a definition, one finding per column with its first row; `full` cuts at every decision.
 
     Raises:
         InputError: it fails on the whole world, gives no rows with symbol and timestamp, or none that can be judged.
     """
-    return _Case.of(declared, world, seed).report()
+    return _Case.of(declared, world, seed).report(full=full)
 
 
 @dataclass
@@ -64,8 +63,8 @@ class _Case:
             case.decided[PRICE] = bars_later(world, case.full, declared.horizon)
         return case
 
-    def report(self) -> Report:
-        """Judge it."""
+    def report(self, *, full: bool) -> Report:
+        """Judge it, until every column is known to leak or every cut is made."""
         if self.declared.kind == "split":
             findings = judge_split(
                 self.declared,
@@ -74,14 +73,16 @@ class _Case:
                 self.decided[ROW_COLUMN],
             )
             return self._report(len(self.full), 1, findings)
-        moments = cuts(self.world, self.decided[ROW_COLUMN], self.declared.inputs)
-        judged = int((self.decided[ROW_COLUMN] <= moments[-1]).sum()) if moments else 0
+        moments = cuts(self.world, self.decided[ROW_COLUMN], self.declared.inputs, full=full)
+        judged = int((self.decided[ROW_COLUMN] <= max(moments)[0]).sum()) if moments else 0
         if not judged:
             raise InputError(f"expected rows of {self.declared.name} that can be judged, found {len(self.full)} rows")
         first: dict[str, Finding] = {}
         self._keep(first, self._repeated())
-        for moment in moments:
-            for future in FUTURES:
+        for moment, futures in moments:
+            if futures != FUTURES and first.keys() >= set(values(self.full)):
+                break
+            for future in futures:
                 self._keep(first, self._judged_at(moment, future, first))
         return self._report(judged, len(moments), list(first.values()))
 

@@ -10,12 +10,14 @@ from trading.leaks.declaring import declaration_of
 from trading.leaks.judging import judge
 from trading.leaks.specimen import specimen
 
+BARS = ("bars",)
+
 
 def rows(bars: DataFrame, **columns) -> DataFrame:
     return bars[["symbol", "timestamp", "decision_at"]].assign(**columns)
 
 
-@feature
+@feature(inputs=BARS)
 def trailing(world: World) -> DataFrame:
     bars = world.first_prints()
     closes = bars.groupby("symbol")["close"]
@@ -28,7 +30,7 @@ def trailing(world: World) -> DataFrame:
     )
 
 
-@feature
+@feature(inputs=BARS)
 def weekly_by_its_end(world: World) -> DataFrame:
     closes = world.first_prints().set_index("timestamp").groupby("symbol")["close"]
     return closes.resample("W-FRI", label="right", closed="right").last().rename("value").reset_index()
@@ -76,7 +78,7 @@ def forward_adjusted(world: World) -> DataFrame:
     return rows(bars, close=bars["close"] * factor)
 
 
-@label(horizon=5)
+@label(horizon=5, inputs=BARS)
 def five_bars_ahead(world: World) -> DataFrame:
     bars = world.first_prints()
     closes = bars.groupby("symbol")["close"]
@@ -90,14 +92,14 @@ def scaled_by_the_training_window(world: World, fitted_until) -> DataFrame:
     return frame[["symbol", "timestamp"]].assign(value=(frame["rsi_14"] - seen.mean()) / seen.std())
 
 
-@strategy
+@strategy(inputs=BARS)
 def filled_at_the_next_open(world: World) -> DataFrame:
     bars = world.first_prints()
     by_symbol = bars.groupby("symbol")
     return rows(bars, action=by_symbol["close"].diff() > 0, price=by_symbol["open"].shift(-1))
 
 
-@split(horizon=5)
+@split(horizon=5, inputs=BARS)
 def cut_by_time_with_an_embargo(world: World) -> DataFrame:
     bars = world.first_prints()
     place = bars["timestamp"].rank(method="dense")

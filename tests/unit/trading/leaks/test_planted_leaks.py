@@ -15,6 +15,7 @@ from trading.leaks.judging import judge
 from trading.leaks.specimen import specimen
 
 PLANTED: list[Leak] = []
+BARS = ("bars",)
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def rows(bars: DataFrame, **columns) -> DataFrame:
 
 
 @leak("value", "looks_ahead")
-@feature
+@feature(inputs=BARS)
 def backward_fill(world: World) -> DataFrame:
     bars = first(world)
     holes = bars["close"].where(bars.groupby("symbol").cumcount() % 7 != 3)
@@ -55,14 +56,14 @@ def backward_fill(world: World) -> DataFrame:
 
 
 @leak("value", "whole_column")
-@feature
+@feature(inputs=BARS)
 def whole_column_scaler(world: World) -> DataFrame:
     bars = first(world)
     return rows(bars, value=(bars["close"] - bars["close"].mean()) / bars["close"].std())
 
 
 @leak("value", "looks_ahead")
-@feature
+@feature(inputs=BARS)
 def centred_window(world: World) -> DataFrame:
     bars = first(world)
     smooth = by_symbol(bars).rolling(5, center=True).mean().droplevel(0)
@@ -70,42 +71,42 @@ def centred_window(world: World) -> DataFrame:
 
 
 @leak("value", "looks_ahead")
-@feature
+@feature(inputs=BARS)
 def left_labelled_resample(world: World) -> DataFrame:
     weeks = by_symbol(first(world).set_index("timestamp")).resample("W-MON", label="left", closed="left").last()
     return weeks.rename("value").reset_index()
 
 
 @leak("value", "looks_ahead")
-@feature
+@feature(inputs=BARS)
 def shift_minus_one(world: World) -> DataFrame:
     bars = first(world)
     return rows(bars, value=by_symbol(bars).shift(-1))
 
 
 @leak("price", "same_bar_fill")
-@strategy
+@strategy(inputs=BARS)
 def same_bar_fill(world: World) -> DataFrame:
     bars = first(world)
     return rows(bars, action=by_symbol(bars).diff() > 0, price=bars["close"])
 
 
 @leak("price", "same_bar_fill")
-@strategy
+@strategy(inputs=BARS)
 def fill_at_the_open_of_the_bar_decided_on(world: World) -> DataFrame:
     bars = first(world)
     return rows(bars, action=by_symbol(bars).diff() > 0, price=bars["open"])
 
 
 @leak("action", "looks_ahead")
-@strategy
+@strategy(inputs=BARS)
 def decided_by_the_next_close(world: World) -> DataFrame:
     bars = first(world)
     return rows(bars, action=by_symbol(bars).shift(-1) > bars["close"], price=by_symbol(bars, "open").shift(-1))
 
 
 @leak("price", "looks_ahead")
-@strategy
+@strategy(inputs=BARS)
 def fill_at_the_best_of_the_next_week(world: World) -> DataFrame:
     bars = first(world)
     ahead = pd.concat([by_symbol(bars, "low").shift(-n) for n in range(1, 6)], axis=1)
@@ -113,14 +114,14 @@ def fill_at_the_best_of_the_next_week(world: World) -> DataFrame:
 
 
 @leak("value", "restatement")
-@feature
+@feature(inputs=BARS)
 def restated_price(world: World) -> DataFrame:
     bars = world.newest("bars").assign(decision_at=first(world)["decision_at"])
     return rows(bars, value=by_symbol(bars).pct_change())
 
 
 @leak("value", "restatement")
-@feature
+@feature(inputs=BARS)
 def forward_fill_from_a_revised_row(world: World) -> DataFrame:
     bars = first(world)
     newest = world.newest("bars")["close"].where(bars.groupby("symbol").cumcount() % 5 == 0)
@@ -128,7 +129,7 @@ def forward_fill_from_a_revised_row(world: World) -> DataFrame:
 
 
 @leak("value", "restatement")
-@feature
+@feature(inputs=BARS)
 def fundamental_joined_by_its_period(world: World) -> DataFrame:
     """The newest version of each bar joined by what it is about: `known_at` ignored, the timestamp used instead."""
     bars = first(world)
@@ -196,7 +197,7 @@ def survivorship_by_delisting_date(world: World) -> DataFrame:
 
 
 @leak("target", "looks_ahead")
-@feature
+@feature(inputs=BARS)
 def target_among_the_features(world: World) -> DataFrame:
     bars = first(world)
     return rows(bars, momentum=by_symbol(bars).pct_change(5), target=by_symbol(bars).pct_change().shift(-1))
@@ -220,7 +221,7 @@ def calendar_that_knows_an_unscheduled_closing(world: World) -> DataFrame:
 
 
 @leak("value", "looks_ahead")
-@feature
+@feature(inputs=BARS)
 def interpolated_holes(world: World) -> DataFrame:
     bars = first(world)
     holes = bars["close"].where(bars.groupby("symbol").cumcount() % 6 != 2)
@@ -228,21 +229,21 @@ def interpolated_holes(world: World) -> DataFrame:
 
 
 @leak("value", "whole_column")
-@feature
+@feature(inputs=BARS)
 def rank_over_the_whole_column(world: World) -> DataFrame:
     bars = first(world)
     return rows(bars, value=by_symbol(bars).rank(pct=True))
 
 
 @leak("value", "whole_column")
-@feature
+@feature(inputs=BARS)
 def mean_of_all_time_by_symbol(world: World) -> DataFrame:
     bars = first(world)
     return rows(bars, value=bars["close"] / by_symbol(bars).transform("mean"))
 
 
 @leak("part", "mixed_split")
-@split
+@split(inputs=BARS)
 def random_shuffle(world: World) -> DataFrame:
     bars = first(world)
     draw = np.random.default_rng(1).random(len(bars))
@@ -250,7 +251,7 @@ def random_shuffle(world: World) -> DataFrame:
 
 
 @leak("part", "mixed_split")
-@split(horizon=5)
+@split(horizon=5, inputs=BARS)
 def split_without_an_embargo(world: World) -> DataFrame:
     bars = first(world)
     middle = bars["timestamp"].quantile(0.7)
@@ -258,7 +259,7 @@ def split_without_an_embargo(world: World) -> DataFrame:
 
 
 @leak("value", "whole_column")
-@feature
+@feature(inputs=BARS)
 def global_minimum_and_maximum(world: World) -> DataFrame:
     bars = first(world)
     low, high = bars["low"].min(), bars["high"].max()
@@ -266,14 +267,14 @@ def global_minimum_and_maximum(world: World) -> DataFrame:
 
 
 @leak("forward_return", "horizon")
-@label(horizon=1)
+@label(horizon=1, inputs=BARS)
 def label_that_looks_further_than_it_says(world: World) -> DataFrame:
     bars = first(world)
     return rows(bars, forward_return=by_symbol(bars).shift(-5) / bars["close"] - 1.0)
 
 
 @leak("value", "looks_ahead")
-@feature
+@feature(inputs=BARS)
 def merge_asof_forward(world: World) -> DataFrame:
     bars = first(world).sort_values("timestamp", kind="stable")
     weekly = bars[bars["timestamp"].dt.day_of_week == 4][["symbol", "timestamp", "close"]]
@@ -284,7 +285,7 @@ def merge_asof_forward(world: World) -> DataFrame:
 
 
 @leak("value", "looks_ahead")
-@feature
+@feature(inputs=BARS)
 def rolling_with_the_wrong_offset(world: World) -> DataFrame:
     """The window ends a bar too late: rolled, then shifted back."""
     bars = first(world)
@@ -293,7 +294,7 @@ def rolling_with_the_wrong_offset(world: World) -> DataFrame:
 
 
 @leak("value", "looks_ahead")
-@feature
+@feature(inputs=BARS)
 def forward_indexer(world: World) -> DataFrame:
     bars = first(world)
     window = pd.api.indexers.FixedForwardWindowIndexer(window_size=3)
@@ -303,14 +304,14 @@ def forward_indexer(world: World) -> DataFrame:
 
 
 @leak("value", "not_repeatable")
-@feature
+@feature(inputs=BARS)
 def unseeded_noise(world: World) -> DataFrame:
     bars = first(world)
     return rows(bars, value=bars["close"] + np.random.default_rng().normal(size=len(bars)))
 
 
 @leak("(row)", "fails_without_future")
-@feature
+@feature(inputs=BARS)
 def looks_a_future_row_up(world: World) -> DataFrame:
     bars = first(world)
     last = bars.set_index("timestamp")["close"].loc["2019-08-23"].iloc[0]
@@ -318,7 +319,7 @@ def looks_a_future_row_up(world: World) -> DataFrame:
 
 
 @leak("value", "whole_column")
-@feature
+@feature(inputs=BARS)
 def principal_direction_of_all_rows(world: World) -> DataFrame:
     bars = first(world)
     matrix = bars[["open", "close", "volume"]].to_numpy()
@@ -327,7 +328,7 @@ def principal_direction_of_all_rows(world: World) -> DataFrame:
 
 
 @leak("value", "looks_ahead")
-@feature
+@feature(inputs=BARS)
 def late_bar_taken_as_if_on_time(world: World) -> DataFrame:
     """A bar that came two sessions late is in the windows of the sessions that did not have it."""
     bars = world.newest("bars").drop_duplicates(["symbol", "timestamp"])
