@@ -16,7 +16,7 @@ from psycopg import sql
 
 from feature_store.copies import Copies, Copy
 from feature_store.joining import answers
-from feature_store.online import NEWEST, PROBE, Series
+from feature_store.online import NEWEST, Series, probe
 from feature_store.questions import ANSWERED, Questions
 
 if TYPE_CHECKING:
@@ -68,12 +68,9 @@ def lookups(
         else sql.SQL("r.{}").format(sql.Identifier(name))
         for name in named
     )
-    probe = sql.SQL(PROBE).format(
-        view=sql.Identifier(*of.view.split(".")), as_of=sql.SQL("q.as_of"), source=sql.SQL("q.source")
-    )
     with conn.cursor(binary=True) as cursor:
         found = cursor.execute(
-            sql.SQL(_LOOKUPS).format(columns=fields, probe=probe),
+            sql.SQL(_LOOKUPS).format(columns=fields, probe=probe(of.view, "q.as_of", "q.source")),
             {
                 "symbols": asked.frame["symbol"].astype(object).tolist(),
                 "moments": [Timestamp(moment, unit="us", tz="UTC").to_pydatetime() for moment in asked.as_of.tolist()],

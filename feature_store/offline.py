@@ -5,7 +5,7 @@ Look-ahead is impossible by the question asked, not by care: a row enters only i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -50,12 +50,26 @@ _AS_OF = """
     order by v.symbol, v.timestamp, v.known_at desc, v.watermark desc, v.row_id desc
 """
 
-# The decision about a bar falls when its row is first known; of that moment the newest version answers.
+# The decision about a bar falls when its row is first known; of that moment the newest version answers. A row that was
+# older then than its definition allows is left out: a decision on it would have been refused. Its session has as many
+# after it as the limit at the earliest that many days later, which spares all other rows the count.
 _AT_DECISION = """
-    select distinct on (v.symbol, v.timestamp) {columns}
-    from versions as v
-    order by v.symbol, v.timestamp, v.known_at, v.watermark desc, v.row_id desc
+    select {columns}
+    from (
+        select distinct on (v.symbol, v.timestamp) v.*
+        from versions as v
+        order by v.symbol, v.timestamp, v.known_at, v.watermark desc, v.row_id desc
+    ) as v
+    where %(max_age_sessions)s::integer is null
+        or v.known_at < v.timestamp + make_interval(days => %(max_age_sessions)s)
+        or coalesce((
+            select a.age_sessions <= %(max_age_sessions)s
+            from features.age_at(v.symbol, v.interval, v.timestamp, v.known_at, %(watermark)s) as a
+        ), true)
+    order by v.symbol, v.timestamp
 """
+
+BATCH_ROWS = 50_000
 
 
 class History:
@@ -74,6 +88,7 @@ class History:
         source: str | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
+        max_age_sessions: int | None = None,
     ) -> None:
         self.view = view
         self.columns = tuple(columns)
@@ -86,6 +101,7 @@ class History:
             "source": source,
             "start": start or "-infinity",
             "end": end or "infinity",
+            "max_age_sessions": max_age_sessions,
         }
 
 
@@ -99,11 +115,24 @@ def at_decision(conn: psycopg.Connection, asked: History) -> DataFrame:
     return _frame(conn, asked, _AT_DECISION)
 
 
-def _frame(conn: psycopg.Connection, asked: History, selection: str) -> DataFrame:
-    from pandas import DataFrame
+def batches_at_decision(conn: psycopg.Connection, asked: History, size: int = BATCH_ROWS) -> Iterator[DataFrame]:
+    """Yield what `at_decision` returns, at most `size` rows at a time: the server keeps the rest."""
+    query, names = _query(asked, _AT_DECISION)
+    with conn.transaction(), conn.cursor(name="at_decision", binary=True) as cursor:
+        cursor.itersize = size
+        cursor.execute(query, asked.parameters)
+        while found := cursor.fetchmany(size):
+            yield _framed(found, names, asked)
 
+
+def _frame(conn: psycopg.Connection, asked: History, selection: str) -> DataFrame:
+    query, names = _query(asked, selection)
+    return _framed(conn.execute(query, asked.parameters).fetchall(), names, asked)
+
+
+def _query(asked: History, selection: str) -> tuple[sql.Composed, list[str]]:
     decision_at = "v.decision_at" if asked.view == "features.daily" else "v.nominal_at"
-    names = (*IDENTITY, *asked.columns)
+    names = [*IDENTITY, *asked.columns]
     fields = sql.SQL(", ").join(
         sql.SQL("v.decided_at") if name == "decision_at" else sql.SQL("v.{}").format(sql.Identifier(name))
         for name in names
@@ -111,7 +140,13 @@ def _frame(conn: psycopg.Connection, asked: History, selection: str) -> DataFram
     query = sql.SQL(_VERSIONS).format(
         view=sql.Identifier(*asked.view.split(".")), decision_at=sql.SQL(decision_at)
     ) + sql.SQL(selection).format(columns=fields)
-    frame = DataFrame(conn.execute(query, asked.parameters).fetchall(), columns=list(names))
+    return query, names
+
+
+def _framed(found: Sequence[tuple[Any, ...]], names: Sequence[str], asked: History) -> DataFrame:
+    from pandas import DataFrame
+
+    frame = DataFrame(found, columns=list(names))
     frame["row_hash"] = [found.hex() for found in frame["row_hash"]]
     for name in ("timestamp", "decision_at", "known_at"):
         frame[name] = frame[name].astype("datetime64[us, UTC]")

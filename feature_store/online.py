@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 
-from feature_store.ages import closed_since
+from feature_store.ages import Calendars
 from feature_store.rows import FeatureRow
 
+_SYMBOL, _TIMESTAMP = 3, 5  # in `row_columns`
 NEWEST = 2**63 - 1  # no watermark is greater
 
 _ORIGIN = {
@@ -28,12 +29,12 @@ _ORIGIN = {
 # The greatest timestamp known, in its newest version. No bar is known a day before its label (the day begins at
 # UTC+14 first), which spares a question about the past all rows since. Without a source the one of best precedence that
 # has a row then answers.
-PROBE = """
+_PROBE = """
     select v.*
     from raw.sources as s
     cross join lateral (
         select n.* from {view} as n
-        where n.definition = %(definition)s and n.source = s.source and n.symbol = q.symbol
+        where {key}n.definition = %(definition)s and n.source = s.source and n.symbol = q.symbol
             and n.interval = %(interval)s and n.known_at <= {as_of} and n.watermark <= %(watermark)s
             and n.timestamp <= {as_of} + interval '1 day'
         order by n.timestamp desc, n.known_at desc, n.watermark desc, n.row_id desc
@@ -44,11 +45,16 @@ PROBE = """
     limit 1
 """
 
+# The narrow index of 0025 is over this number; the texts are still compared, with the row that it finds.
+_KEYS = {
+    "features.daily": "features.series_key(n.definition, n.source, n.symbol, n.interval)"
+    " = features.series_key(%(definition)s, s.source, q.symbol, %(interval)s) and "
+}
+
 _LATEST = """
-select {columns}, a.age_sessions, a.calendar, a.recorded_to
+select {columns}, (select max(i.watermark) from trading.instruments as i) as instruments_to
 from unnest(%(symbols)s::text[]) with ordinality as q (symbol, place)
 cross join lateral ({probe}) as r
-left join lateral features.age_at(r.symbol, r.interval, r.timestamp, %(as_of)s, %(watermark)s) as a on true
 order by q.place
 """
 
@@ -68,6 +74,16 @@ class Series:
     max_age_sessions: int | None = None
     interval: str = "1d"
     source: str | None = None
+
+
+def probe(view: str, as_of: LiteralString, source: LiteralString) -> sql.Composed:
+    """Return the look for one symbol's newest row, given q.symbol and two expressions for the moment and the source."""
+    return sql.SQL(_PROBE).format(
+        view=sql.Identifier(*view.split(".")),
+        key=sql.SQL(_KEYS.get(view, "")),
+        as_of=sql.SQL(as_of),
+        source=sql.SQL(source),
+    )
 
 
 def row_columns(view: str, columns: tuple[str, ...]) -> sql.Composed:
@@ -109,11 +125,16 @@ def to_row(series: Series, found: Sequence[Any], age_sessions: int | None = None
 
 
 def latest_rows(
-    conn: psycopg.Connection, series: Series, symbols: Sequence[str], as_of: datetime, watermark: int | None
+    conn: psycopg.Connection,
+    series: Series,
+    symbols: Sequence[str],
+    as_of: datetime,
+    watermark: int | None,
+    calendars: Calendars,
 ) -> list[FeatureRow]:
     """Return, for each symbol that has one, the row of the greatest timestamp known at `as_of`, in its newest version
     by `watermark`, in the order asked."""
-    asked = {
+    asked: dict[str, Any] = {
         "definition": series.definition,
         "symbols": list(symbols),
         "interval": series.interval,
@@ -123,20 +144,19 @@ def latest_rows(
     }
     with conn.cursor(binary=True) as cursor:
         found = cursor.execute(_latest(series.view, series.columns), asked, prepare=True).fetchall()
-    return [to_row(series, row, _age(row, as_of)) for row in found]
-
-
-def _age(found: Sequence[Any], as_of: datetime) -> int | None:
-    recorded, calendar, recorded_to = found[-3:]
-    if recorded_to is None:
-        return None
-    return int(recorded) + closed_since(calendar, recorded_to, as_of)
+    if not found:
+        return []
+    named = [(row[_SYMBOL], row[_TIMESTAMP]) for row in found]
+    ages = calendars.ages(conn, named, series.interval, as_of, asked["watermark"], found[0][-1])
+    return [to_row(series, row, age) for row, age in zip(found, ages, strict=True)]
 
 
 @lru_cache(maxsize=64)
 def _latest(view: str, columns: tuple[str, ...]) -> bytes:
     """The statement as bytes: the same text again is the same prepared statement."""
-    probe = sql.SQL(PROBE).format(
-        view=sql.Identifier(*view.split(".")), as_of=sql.SQL("%(as_of)s"), source=sql.SQL("%(source)s")
+    return (
+        sql.SQL(_LATEST)
+        .format(columns=row_columns(view, columns), probe=probe(view, "%(as_of)s", "%(source)s"))
+        .as_string()
+        .encode()
     )
-    return sql.SQL(_LATEST).format(columns=row_columns(view, columns), probe=probe).as_string().encode()

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import struct
+import tempfile
+import warnings
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trading.adapters.object_store import ObjectStore
@@ -21,6 +25,8 @@ from trading.ingestion.ports import PayloadStore
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+ROW_GROUP = 65_536  # rows
 
 
 @dataclass(frozen=True)
@@ -51,28 +57,33 @@ def snapshot_id(frame: DataFrame) -> str:
     Raises:
         InputError: a column holds what no feature column can: NaT, mixed or unknown types.
     """
-    digest = hashlib.sha256()
-    for name in frame.columns:
-        digest.update(canon(str(name)))
-    digest.update(struct.pack(">q", len(frame)))
-    for name in frame.columns:
-        digest.update(_column_digest(name, frame[name]))
-    return digest.hexdigest()
+    identity = RowsIdentity()
+    identity.update(frame)
+    return identity.hexdigest()
 
 
-def write_snapshot(frame: DataFrame, store: ObjectStore) -> Snapshot:
-    """Keep `frame` as Parquet in `store` under its identity; the same rows again are the same snapshot.
+def write_snapshot(rows: DataFrame | Iterable[DataFrame], store: ObjectStore) -> Snapshot:
+    """Keep rows as Parquet in `store` under their identity; the same rows again are the same snapshot.
+
+    Args:
+        rows: A frame, or batches of one in their order, each with the same columns. Batches are written as they come:
+            what is held is one batch and one row group, however many rows there are, and the cuts between batches are
+            no part of the snapshot.
 
     Raises:
+        InputError: there is no batch at all, or batches differ in their columns.
         EngineUnavailableError, DiskFullError: the store does not answer, or has no space left.
     """
-    identity = snapshot_id(frame)
-    payload = _as_parquet(frame)
-    sha256 = hashlib.sha256(payload).hexdigest()
-    key = f"snapshots/{identity}/{sha256}.parquet"
-    store.put_at(key, payload)
-    watermark = int(frame["watermark"].max()) if "watermark" in frame and len(frame) else None
-    return Snapshot(identity, key, sha256, len(frame), watermark)
+    from pandas import DataFrame
+
+    with tempfile.TemporaryDirectory(prefix="tradeloom-snapshot-") as folder:
+        path = Path(folder) / "rows.parquet"
+        identity, watermark = _written([rows] if isinstance(rows, DataFrame) else rows, path)
+        with path.open("rb") as content:
+            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        key = f"snapshots/{identity.hexdigest()}/{sha256}.parquet"
+        store.put_file(key, path)
+    return Snapshot(identity.hexdigest(), key, sha256, identity.rows, watermark)
 
 
 def read_snapshot(snapshot: Snapshot, store: PayloadStore) -> DataFrame:
@@ -90,26 +101,108 @@ def read_snapshot(snapshot: Snapshot, store: PayloadStore) -> DataFrame:
     return frame
 
 
-def _as_parquet(frame: DataFrame) -> bytes:
-    target = io.BytesIO()
-    frame.reset_index(drop=True).to_parquet(target, engine="pyarrow", compression="zstd", index=False)
-    return target.getvalue()
+class RowsIdentity:
+    """The identity of rows that come in batches: sha256 over the names, the number of rows, and each column's own hash.
+
+    A column is hashed by itself, its kind and then every value in canonical bytes, so that nothing needs to be held.
+    """
+
+    def __init__(self) -> None:
+        self._columns: dict[str, tuple[str, Any]] = {}
+        self.rows = 0
+
+    def update(self, frame: DataFrame) -> None:
+        """Take the next rows in.
+
+        Raises:
+            InputError: the columns are not those of the rows before, or one holds what no feature column can.
+        """
+        kinds = {str(name): _kind(frame[name]) for name in frame.columns}
+        if not self._columns:
+            self._columns = {name: (kind, hashlib.sha256(kind.encode())) for name, kind in kinds.items()}
+        before = {name: kind for name, (kind, _) in self._columns.items()}
+        if list(kinds.items()) != list(before.items()):
+            raise InputError(f"expected batches of the same columns, found {kinds} after {before}")
+        for name, (kind, digest) in self._columns.items():
+            _hash_values(digest, kind, name, frame[name])
+        self.rows += len(frame)
+
+    def hexdigest(self) -> str:
+        """Return the identity of the rows taken in so far."""
+        whole = hashlib.sha256()
+        for name in self._columns:
+            whole.update(canon(name))
+        whole.update(struct.pack(">q", self.rows))
+        for _, digest in self._columns.values():
+            whole.update(digest.digest())
+        return whole.hexdigest()
 
 
-def _column_digest(name: str, column: Any) -> bytes:
-    """Return the digest of one column: its kind, then every value in canonical bytes."""
+def _kind(column: Any) -> str:
+    """Return what a column's hash begins with: f and i for numbers, nothing for times and texts, which say it each."""
     kind = column.dtype.kind
-    digest = hashlib.sha256()
+    return "f" if kind == "f" else "i" if kind in "iu" else ""
+
+
+def _hash_values(digest: Any, kind: str, name: str, column: Any) -> None:
     if kind == "f":
         # One buffer of big-endian doubles; a missing number is the one NaN that NumPy writes.
-        digest.update(b"f" + column.to_numpy(dtype=">f8", na_value=float("nan")).tobytes())
-    elif kind in "iu":
-        digest.update(b"i" + column.to_numpy(dtype=">i8").tobytes())
-    elif kind == "M":
+        digest.update(column.to_numpy(dtype=">f8", na_value=float("nan")).tobytes())
+    elif kind == "i":
+        digest.update(column.to_numpy(dtype=">i8").tobytes())
+    elif column.dtype.kind == "M":
         _update(digest, (_moment(name, value) for value in column))
     else:
         _update(digest, (_text(name, value) for value in column))
-    return digest.digest()
+
+
+def _written(batches: Iterable[DataFrame], path: Path) -> tuple[RowsIdentity, int | None]:
+    """Write batches in row groups of one size; return their identity and the newest watermark in them."""
+    from pyarrow import concat_tables
+    from pyarrow.parquet import ParquetWriter
+
+    identity, watermark = RowsIdentity(), None
+    writer: Any = None
+    waiting: Any = None
+    try:
+        for frame in batches:
+            identity.update(frame)
+            if "watermark" in frame and len(frame):
+                watermark = max(watermark or 0, int(frame["watermark"].max()))
+            table = _as_table(frame)
+            if writer is None:
+                writer = ParquetWriter(path, _described(table.schema), compression="zstd")
+            table = table.cast(writer.schema)
+            waiting = table if waiting is None else concat_tables([waiting, table])
+            while len(waiting) > ROW_GROUP:
+                writer.write_table(waiting.slice(0, ROW_GROUP), row_group_size=ROW_GROUP)
+                waiting = waiting.slice(ROW_GROUP).combine_chunks()  # lets go of what is written
+        if writer is None:
+            raise InputError("expected rows to keep, found no batch; ask for a window that has some")
+        writer.write_table(waiting, row_group_size=ROW_GROUP)
+    finally:
+        if writer is not None:
+            writer.close()
+    return identity, watermark
+
+
+def _as_table(frame: DataFrame) -> Any:
+    import pyarrow
+
+    with warnings.catch_warnings():
+        # pyarrow 25 reads `Series.values` of zoned times, which pandas 3.1 announces to change.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return pyarrow.Table.from_pandas(frame.reset_index(drop=True), preserve_index=False)
+
+
+def _described(schema: Any) -> Any:
+    """What pandas notes of a frame names its number of rows, which is a batch's and not the whole one's."""
+    metadata = dict(schema.metadata or {})
+    noted = json.loads(metadata.get(b"pandas", b"{}"))
+    if noted:
+        noted["index_columns"] = []
+        metadata[b"pandas"] = json.dumps(noted).encode()
+    return schema.with_metadata(metadata)
 
 
 def _update(digest: Any, values: Iterable[str | bool | datetime]) -> None:

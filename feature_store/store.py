@@ -13,7 +13,7 @@ store.training_set(service, ["AAPL"], start, end)        # each row as known whe
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -24,6 +24,7 @@ import psycopg
 from psycopg import sql
 
 from feature_store import asof, definitions, offline, registry, services
+from feature_store.ages import Calendars
 from feature_store.connections import Readers
 from feature_store.copies import Copies
 from feature_store.definitions import Definition
@@ -59,6 +60,8 @@ class FeatureStore:
         self._url = postgres_url
         self._copies = Copies(copies or _default_folder())
         self._readers = Readers(postgres_url)
+        self._online = Readers(postgres_url, plans_once=True)
+        self._calendars = Calendars()
         self._definitions: dict[str, Definition] = {}
 
     def row(
@@ -92,7 +95,7 @@ class FeatureStore:
     ) -> list[FeatureRow]:
         """Return `row` of each symbol that has one, in the order asked: one statement, however many there are."""
         asked, moment = self._series(service, interval, source), _zoned(as_of)
-        return self._readers.ask(lambda conn: latest_rows(conn, asked, symbols, moment, watermark))
+        return self._online.ask(lambda conn: latest_rows(conn, asked, symbols, moment, watermark, self._calendars))
 
     def features(
         self,
@@ -140,14 +143,30 @@ class FeatureStore:
     ) -> DataFrame:
         """Return the bars with start <= timestamp <= end, each as it was known when it was first decided on.
 
-        A later revision of a bar or of a headline is not in it, as it was not there for the decision.
+        A later revision of a bar or of a headline is not in it, as it was not there for the decision. Nor is a row that
+        came so late that its definition's limit on age (`max_age_sessions`) would have refused the decision.
         """
-        asked = History(
-            service.view, service.definition, service.columns, symbols,
-            as_of=_zoned(as_of) if as_of else None, watermark=watermark, source=source,
-            start=_zoned(start), end=_zoned(end),
-        )  # fmt: skip
+        asked = self._training(service, symbols, start, end, as_of, watermark, source)
         return self._readers.ask(partial(offline.at_decision, asked=asked))
+
+    def training_batches(
+        self,
+        service: FeatureService,
+        symbols: Sequence[str],
+        start: datetime,
+        end: datetime,
+        as_of: datetime | None = None,
+        watermark: int | None = None,
+        source: str | None = None,
+        batch_rows: int = offline.BATCH_ROWS,
+    ) -> Iterator[DataFrame]:
+        """Yield what `training_set` returns, a batch at a time, for sets that no memory holds (`write_snapshot`)."""
+        asked = self._training(service, symbols, start, end, as_of, watermark, source)
+        readers = Readers(self._url)  # its own connection: its transaction lasts as long as the caller reads
+        try:
+            yield from readers.ask(lambda conn: offline.batches_at_decision(conn, asked, batch_rows))
+        finally:
+            readers.close()
 
     def verify(self, row: FeatureRow) -> bool:
         """Return whether the row says what its hash was taken of."""
@@ -201,8 +220,26 @@ class FeatureStore:
         return DataFrame([words[name] for name in service.columns], columns=columns)
 
     def close(self) -> None:
-        """Close the calling thread's connection."""
+        """Close the calling thread's connections."""
         self._readers.close()
+        self._online.close()
+
+    def _training(
+        self,
+        service: FeatureService,
+        symbols: Sequence[str],
+        start: datetime,
+        end: datetime,
+        as_of: datetime | None,
+        watermark: int | None,
+        source: str | None,
+    ) -> History:
+        return History(
+            service.view, service.definition, service.columns, symbols,
+            as_of=_zoned(as_of) if as_of else None, watermark=watermark, source=source,
+            start=_zoned(start), end=_zoned(end),
+            max_age_sessions=self._series(service, "1d", source).max_age_sessions,
+        )  # fmt: skip
 
     def _joined(
         self, conn: psycopg.Connection, of: Series, columns: Sequence[str], asked: Questions, watermark: int | None

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -79,6 +80,15 @@ class ObjectStore:
             self._client.put_object(
                 bucket_name=self.bucket, object_name=key, data=io.BytesIO(payload), length=len(payload)
             )
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Keep a file under `key`, as `put_at` keeps bytes; it is sent in parts and never held whole."""
+        if self.size(key) == path.stat().st_size:
+            return
+        with self._errors():
+            if not self._client.bucket_exists(bucket_name=self.bucket):
+                self._client.make_bucket(bucket_name=self.bucket)
+            self._client.fput_object(bucket_name=self.bucket, object_name=key, file_path=str(path))
 
     def get(self, key: str, sha256: str) -> bytes:
         """Return what lies under `key`, checked against `sha256` (hex).

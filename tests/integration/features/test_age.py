@@ -1,4 +1,5 @@
-"""The age of a row at read, against the exchange's calendar; and the newest rows of many symbols in one statement."""
+"""The age of a row at read, against the exchange's calendar; the newest rows of many symbols in one statement; and what
+of it a training set leaves out."""
 
 from __future__ import annotations
 
@@ -124,3 +125,27 @@ def test_the_newest_rows_of_many_symbols_are_one_statement(store: FeatureStore, 
     )
     assert store.latest(LIMITED, asked, MOMENTS[4]) == expected
     assert len(statements) == 1
+
+
+def test_a_training_set_leaves_out_what_was_too_old_when_it_was_first_known(store: FeatureStore, database_url: str):
+    """Four sessions close between the 21st and the 28th: over the limit of three; until the 27th it is within it."""
+    with psycopg.connect(database_url) as conn:
+        for service in (LIMITED, UNLIMITED):
+            for symbol, known_at in (("late", "2012-11-28T22:00Z"), ("just", "2012-11-27T22:00Z")):
+                conn.execute(
+                    "insert into features.daily (source, symbol, interval, timestamp, known_at, watermark,"
+                    " source_watermark, definition, row_hash, decision_at, indicator_row_id, indicator_row_hash,"
+                    " sentiment_items, close) values ('files', %s, '1d', %s, %s, 1, 1, %s, sha256(%s), %s, 1,"
+                    " sha256('x'), 0, 1)",
+                    (symbol, DAYS[0], known_at, service.definition, symbol.encode(), known_at),
+                )
+        for symbol in ("late", "just"):
+            instrument(conn, symbol)
+    asked = (["X", "late", "just", "nowhere"], MOMENTS[0] - timedelta(days=9), MOMENTS[-1])
+    assert list(store.training_set(LIMITED, *asked)["symbol"]) == ["X", "just", "nowhere"]
+    assert list(store.training_set(UNLIMITED, *asked)["symbol"]) == ["X", "just", "late", "nowhere"]
+    batches = list(store.training_batches(UNLIMITED, *asked, batch_rows=3))
+    assert [len(batch) for batch in batches] == [3, 1]
+    pd.testing.assert_frame_equal(
+        pd.concat(batches, ignore_index=True), store.training_set(UNLIMITED, *asked), check_dtype=True
+    )

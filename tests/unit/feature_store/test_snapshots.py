@@ -1,3 +1,6 @@
+from itertools import pairwise
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -13,6 +16,9 @@ class MemoryStore:
 
     def put_at(self, key: str, payload: bytes) -> None:
         self.kept[key] = payload
+
+    def put_file(self, key: str, path: Path) -> None:
+        self.kept[key] = path.read_bytes()
 
     def get(self, key: str, sha256: str) -> bytes:
         return self.kept[key]
@@ -71,3 +77,28 @@ def test_a_snapshot_of_other_rows_is_refused() -> None:
 def test_what_is_no_feature_is_refused() -> None:
     with pytest.raises(InputError, match="found None"):
         snapshot_id(pd.DataFrame({"symbol": pd.Series([None], dtype=object)}))
+
+
+def test_the_identity_is_the_one_that_earlier_releases_gave() -> None:
+    """A literal of release 0.1.0: models name their training set by it."""
+    assert snapshot_id(frame()) == "a7a705abab0ae5a30b0628c3504311544245e5761f85d3042bd8d7473b784519"
+
+
+@pytest.mark.parametrize("cuts", [[1], [2, 2, 5], [], [3]], ids=["first alone", "an empty batch", "whole", "halves"])
+def test_the_cuts_between_batches_are_no_part_of_a_snapshot(cuts: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("feature_store.snapshots.ROW_GROUP", 2)
+    rows = pd.concat([frame(), frame().assign(symbol="Y", watermark=4), frame().assign(symbol="Z", watermark=1)])
+    edges = [0, *cuts, len(rows)]
+    batches = (rows.iloc[first:last] for first, last in pairwise(edges))
+    store, whole = MemoryStore(), write_snapshot(rows, MemoryStore())  # type: ignore[arg-type]
+    snapshot = write_snapshot(batches, store)  # type: ignore[arg-type]
+    assert snapshot == whole
+    assert (snapshot.rows, snapshot.watermark) == (6, 5)
+    assert read_snapshot(snapshot, store).equals(rows.reset_index(drop=True))  # type: ignore[arg-type]
+
+
+def test_batches_of_other_columns_and_no_batch_at_all_are_refused() -> None:
+    with pytest.raises(InputError, match="expected batches of the same columns"):
+        write_snapshot([frame(), frame().drop(columns="close")], MemoryStore())  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="expected rows to keep, found no batch"):
+        write_snapshot([], MemoryStore())  # type: ignore[arg-type]
