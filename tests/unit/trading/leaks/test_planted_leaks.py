@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -344,8 +346,11 @@ def market() -> World:
     return specimen()
 
 
-def test_there_are_at_least_twenty():
+def test_there_are_at_least_twenty_and_the_page_lists_them():
     assert len(PLANTED) >= 20
+    page = (Path(__file__).parents[4] / "docs" / "leak-gate.md").read_text()
+    rows = {f"| {one.function.__name__.replace('_', ' ')} | `{one.kind}` |" for one in PLANTED}
+    assert rows == set(re.findall(r"^\| [a-z ]+ \| `[a-z_]+` \|$", page, re.MULTILINE))
 
 
 @pytest.mark.parametrize("planted", PLANTED, ids=lambda one: one.function.__name__)
