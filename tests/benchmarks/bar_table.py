@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -88,17 +89,22 @@ class BarTable:
             self.conn.execute("truncate marts.indicators, features.daily, features.heads, features.advances")
         self.conn.execute("checkpoint")
 
-    def publish_next_day(self) -> None:
-        """Publish one bar more of each symbol, in a transaction of its own."""
+    def next_day(self) -> Callable[[], None]:
+        """Return what publishes one bar more of each symbol in an open transaction; the rows are made ready before."""
         self.newest += timedelta(days=1)
         known = self.newest + timedelta(hours=21, minutes=15)
-        with self.conn.transaction():
+        rows = [
+            f"files\tS{number:04}\t1d\t{self.newest}\t101.00\t102.25\t100.50\t101.{number % 90 + 10}\t{1000 + number}"
+            f"\traw\t{known}\t{known}\t\\\\x{secrets.token_hex(32)}"
+            for number in range(1, SYMBOLS + 1)
+        ]
+
+        def publish() -> None:
             watermark, batch = self._publication(SYMBOLS)
             with self.conn.cursor().copy(_COPY) as copy:
-                for number in range(1, SYMBOLS + 1):
-                    prices = ("101.00", "102.25", "100.50", f"101.{number % 90 + 10}", 1000 + number)
-                    key = ("files", f"S{number:04}", "1d", self.newest)
-                    copy.write_row((*key, *prices, "raw", known, known, secrets.token_bytes(32), watermark, batch))
+                copy.write("".join(f"{row}\t{watermark}\t{batch}\n" for row in rows))
+
+        return publish
 
     def close(self) -> None:
         self.conn.close()

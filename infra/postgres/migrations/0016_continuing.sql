@@ -335,8 +335,8 @@ return format($sql$
         on f.source = b.source and f.symbol = b.symbol and b.timestamp >= f.from_at and b.timestamp < f.to_at
     where b.watermark > %3$s and b.watermark <= %4$s$sql$, of_definition, series, done, target);
 
--- The one statement that takes a small publication: rows of the new bars, and the heads moved on to them. Its parameters:
--- the series, done, target, and the watermark of the rows.
+-- The one statement that takes a small publication: rows of the new bars, and the heads moved on to them. A series that
+-- begins with it has no head yet. Its parameters: the series, done, target, and the watermark of the rows.
 create function features.continue_statement(of_definition text, seed_closes integer) returns text
 language sql stable
 return (
@@ -359,18 +359,11 @@ return (
                 whole as (in_time rows between unbounded preceding and unbounded following)
         )
 
-        insert into features.heads as h (definition, source, symbol, interval, timestamp, known_to, seed)
-        select
-            %2$L, s.source, s.symbol, s.interval, s.timestamp, s.known_to,
-            s.state || (
-                coalesce(b.seed[cardinality(b.seed) - %5$s + 1:], array_fill(0.0::double precision, array[%5$s])) || s.closes
-            )[cardinality(s.closes) + 1:]
+        update features.heads as h
+        set timestamp = s.timestamp, known_to = s.known_to,
+            seed = s.state || (h.seed[cardinality(h.seed) - %5$s + 1:] || s.closes)[cardinality(s.closes) + 1:]
         from series as s
-        left join features.heads as b
-            on b.definition = %2$L and b.source = s.source and b.symbol = s.symbol and b.interval = s.interval
-        where s.is_last
-        on conflict (definition, source, symbol, interval) do update
-            set timestamp = excluded.timestamp, known_to = excluded.known_to, seed = excluded.seed$sql$,
+        where s.is_last and h.definition = %2$L and h.source = s.source and h.symbol = s.symbol and h.interval = s.interval$sql$,
         (select string_agg(quote_ident(c.name), ', ' order by c.place) from unnest(made.columns) with ordinality as c (name, place)),
         of_definition,
         features.column_list(made.columns, 'made'),
@@ -399,9 +392,7 @@ begin
             'prepare %I (features.segment[], bigint, bigint, bigint) as %s', prepared,
             features.continue_statement(of_definition, seed_closes));
     end if;
-    perform set_config('plan_cache_mode', 'force_generic_plan', true);
     execute format('execute %I (%L, %s, %s, %s)', prepared, stretches, done, target, own);
-    perform set_config('plan_cache_mode', 'auto', true);
 end $$;
 
 -- Long stretches of many series, some series at a time, so that they are sorted in memory.
@@ -454,6 +445,7 @@ declare
     context_bars integer;
     seed_closes integer;
     headless features.segment[];
+    beginning features.segment[];
     continuing features.segment[];
     others features.segment[];
     broken features.segment[];
@@ -473,8 +465,9 @@ begin
             coalesce(array_agg(t.stretch order by (t.stretch).source, (t.stretch).symbol, (t.stretch).interval) filter (where t.continues), '{}'),
             coalesce(sum(t.bars) filter (where t.continues), 0),
             array_agg(t.stretch) filter (where not t.continues),
-            array_agg(t.stretch) filter (where not t.continues and not t.has_head)
-        into continuing, bars, others, headless
+            array_agg(t.stretch) filter (where not t.continues and not t.has_head),
+            array_agg(t.stretch) filter (where t.continues and not t.has_head)
+        into continuing, bars, others, headless, beginning
         from features.touched_series(of_definition, done, target) as t;
         exit when done = 0 or headless is null;
         call features.make_heads(of_definition, headless, done, seed_closes);
@@ -484,6 +477,9 @@ begin
     elsif bars > 0 then
         call features.continue_series(of_definition, seed_closes, continuing, done, target, own);
         rows_made := rows_made + bars;
+        if beginning is not null then
+            call features.make_heads(of_definition, beginning, target, seed_closes);
+        end if;
     end if;
     if others is not null then
         select coalesce(array_agg(s), '{}') into broken from features.segments_of(others, target) as s;
@@ -577,9 +573,7 @@ begin
             of_definition, features.column_list(all_columns, 'made'), features.daily_of_rows_sql(of_definition),
             features.differs_sql('features.daily', of_definition));
     end if;
-    perform set_config('plan_cache_mode', 'force_generic_plan', true);
     execute format('execute %I (%L, %s, %s)', prepared, touched, target, own) into added;
-    perform set_config('plan_cache_mode', 'auto', true);
     rows_made := rows_made + added;
 end $$;
 
@@ -634,6 +628,8 @@ begin
         been.watermark := least(been.watermark, own - 1);
         newest := features.newest_publication(d.definition, been.source_watermark, up_to);
         continue when newest is null;
+        -- Planning the same small questions anew for each publication costs more than answering them.
+        perform set_config('plan_cache_mode', case when been.source_watermark > 0 then 'force_generic_plan' else 'auto' end, true);
         call features.check_functions_once(d.definition);
         rows_made := 0;
         if d.view = 'marts.indicators' then
@@ -644,4 +640,5 @@ begin
         insert into features.advances (definition, source_watermark, watermark, row_count)
         values (d.definition, newest, own, rows_made);
     end loop;
+    perform set_config('plan_cache_mode', 'auto', true);
 end $$;
