@@ -142,3 +142,32 @@ def test_the_share_of_superseded_rows_is_told_per_table(revised: Any) -> None:
 def test_an_unknown_definition_is_refused_in_one_line(revised: Any) -> None:
     with pytest.raises(InputError, match="expected one definition beginning with 'zz', found none"):
         retention.compact(revised.url, LATER, "zz")
+
+
+def test_what_became_known_before_a_compacted_version_starts_from_its_state_all_the_same(warehouse: Any) -> None:
+    """The second bar is revised for a moment at which a compacted version of the first one was in force."""
+    w, low, high = warehouse, Decimal(5), Decimal(50)
+
+    def publish(day: date, close: str, known_at: datetime) -> None:
+        w.publish("vendor", [w.Bar("AAA", day, Decimal(10), high, low, Decimal(close), 100, known_at)])
+        w.advance()
+
+    second = DAY + timedelta(days=1)
+    for n, close in enumerate(("10", "11", "12", "13")):
+        publish(DAY, close, datetime(2020, 1, 10, tzinfo=UTC) + timedelta(days=n))
+    publish(second, "20", datetime(2020, 1, 20, tzinfo=UTC))
+    retention.compact(w.url, LATER)
+    publish(second, "21", datetime(2020, 1, 11, 12, tzinfo=UTC))
+
+    definition, newest = w.active("marts.indicators"), w.one("select raw.newest_watermark()")
+    for as_of in (datetime(2020, 1, 11, 12, tzinfo=UTC), datetime(2020, 1, 12, tzinfo=UTC), LATER):
+        found = w.all(
+            "select timestamp, row_hash from features.indicators_as_of(%s, %s, %s) where timestamp::date = %s",
+            definition, as_of, newest, second,
+        )  # fmt: skip
+        ((timestamp, row_hash),) = found
+        again = w.all(
+            "select row_hash from features.recompute(%s, 'vendor', 'AAA', '1d', %s, %s, %s)",
+            definition, timestamp, as_of, newest,
+        )  # fmt: skip
+        assert again == [(row_hash,)]
