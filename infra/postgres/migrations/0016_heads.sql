@@ -2,7 +2,6 @@
 -- a publication merely continues. Those start from where they stand, which is kept beside the rows.
 
 create index on raw.corporate_actions (watermark);
-create index on trading.instruments (watermark);
 -- The last closes before a decision are asked for each daily row.
 create index on trading.calendar_sessions (calendar, closes_at);
 
