@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from feature_store.online import NEWEST
+from feature_store.retention import Answered, refuse_compacted, was_compacted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -69,7 +70,7 @@ _AT_DECISION = """
     order by v.symbol, v.timestamp
 """
 
-BATCH_ROWS = 50_000
+BATCH_ROWS = 10_000
 
 
 class History:
@@ -106,8 +107,29 @@ class History:
 
 
 def history(conn: psycopg.Connection, asked: History) -> DataFrame:
-    """Return every row of the series, each in its newest version as of one moment."""
-    return _frame(conn, asked, _AS_OF)
+    """Return every row of the series, each in its newest version as of one moment.
+
+    Raises:
+        CompactedError: one of these versions was taken away by retention.
+    """
+    frame = _frame(conn, asked, _AS_OF)
+    of = asked.parameters
+    if was_compacted(conn, of["definition"]):
+        refuse_compacted(
+            conn, of["definition"], of["interval"], answered(frame, [of["as_of"]] * len(frame)), of["watermark"]
+        )
+    return frame
+
+
+def answered(frame: DataFrame, moments: Sequence[datetime | str]) -> list[Answered]:
+    """Return the versions that a frame of rows shows, each with the moment that was asked about."""
+    keys = ("source", "symbol", "timestamp", "known_at", "watermark")
+    return [
+        Answered(source, symbol, timestamp.to_pydatetime(), known_at.to_pydatetime(), int(watermark), moment)
+        for (source, symbol, timestamp, known_at, watermark), moment in zip(
+            zip(*(frame[name] for name in keys), strict=True), moments, strict=True
+        )
+    ]
 
 
 def at_decision(conn: psycopg.Connection, asked: History) -> DataFrame:
