@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from feature_store.ages import Calendars
+from feature_store.retention import Answered, refuse_compacted
 from feature_store.rows import FeatureRow
 
 _SYMBOL, _TIMESTAMP = 3, 5  # in `row_columns`
@@ -52,7 +53,10 @@ _KEYS = {
 }
 
 _LATEST = """
-select {columns}, (select max(i.watermark) from trading.instruments as i) as instruments_to
+select
+    {columns},
+    (select exists (select from features.compactions as c where c.definition = %(definition)s)) as was_compacted,
+    (select max(i.watermark) from trading.instruments as i) as instruments_to
 from unnest(%(symbols)s::text[]) with ordinality as q (symbol, place)
 cross join lateral ({probe}) as r
 order by q.place
@@ -133,7 +137,11 @@ def latest_rows(
     calendars: Calendars,
 ) -> list[FeatureRow]:
     """Return, for each symbol that has one, the row of the greatest timestamp known at `as_of`, in its newest version
-    by `watermark`, in the order asked."""
+    by `watermark`, in the order asked.
+
+    Raises:
+        CompactedError: the version that was known then was taken away by retention.
+    """
     asked: dict[str, Any] = {
         "definition": series.definition,
         "symbols": list(symbols),
@@ -146,9 +154,14 @@ def latest_rows(
         found = cursor.execute(_latest(series.view, series.columns), asked, prepare=True).fetchall()
     if not found:
         return []
+    was_compacted, instruments_to = found[0][-2:]
     named = [(row[_SYMBOL], row[_TIMESTAMP]) for row in found]
-    ages = calendars.ages(conn, named, series.interval, as_of, asked["watermark"], found[0][-1])
-    return [to_row(series, row, age) for row, age in zip(found, ages, strict=True)]
+    ages = calendars.ages(conn, named, series.interval, as_of, asked["watermark"], instruments_to)
+    rows = [to_row(series, row, age) for row, age in zip(found, ages, strict=True)]
+    if was_compacted:
+        answered = [Answered(r.source, r.symbol, r.timestamp, r.known_at, r.watermark, as_of) for r in rows]
+        refuse_compacted(conn, series.definition, series.interval, answered, asked["watermark"])
+    return rows
 
 
 @lru_cache(maxsize=64)

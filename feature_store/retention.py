@@ -9,13 +9,30 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from trading.adapters.postgres import connection
-from trading.errors import InputError, NaiveTimeError
+from trading.errors import CompactedError, InputError, NaiveTimeError
 from trading.telemetry import current_trace_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# A question's answer is wrong where a later version of the same key, known and published by then, was taken away.
+_TAKEN_AWAY = """
+select q.symbol, q.timestamp, q.as_of::text
+from unnest(
+    %(sources)s::text[], %(symbols)s::text[], %(timestamps)s::timestamptz[], %(known)s::timestamptz[],
+    %(watermarks)s::bigint[], %(moments)s::timestamptz[]
+) as q (source, symbol, timestamp, known_at, watermark, as_of)
+join features.compacted_rows as c
+    on c.definition = %(definition)s and c.source = q.source and c.symbol = q.symbol and c.interval = %(interval)s
+    and c.timestamp = q.timestamp
+where c.known_at <= q.as_of and c.watermark <= %(watermark)s and (c.known_at, c.watermark) > (q.known_at, q.watermark)
+limit 1
+"""
 
 
 @dataclass(frozen=True)
@@ -70,6 +87,51 @@ def compact(url: str, superseded_before: datetime, definition: str | None = None
             ]
         except psycopg.errors.ObjectInUse as error:
             raise InputError(str(error.diag.message_primary)) from error
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a question got: the row's key and version, and the moment that was asked about (or `infinity`)."""
+
+    source: str
+    symbol: str
+    timestamp: datetime
+    known_at: datetime
+    watermark: int
+    as_of: datetime | str
+
+
+def was_compacted(conn: psycopg.Connection, definition: str) -> bool:
+    """Tell whether rows of a definition were ever taken away."""
+    found = conn.execute("select exists (select from features.compactions where definition = %s)", (definition,))
+    return bool(found.fetchone() == (True,))
+
+
+def refuse_compacted(
+    conn: psycopg.Connection, definition: str, interval: str, answers: Sequence[Answered], watermark: int
+) -> None:
+    """Refuse answers that are older than what was known at the moment asked about.
+
+    Raises:
+        CompactedError: the version that answers a question was taken away.
+    """
+    asked = {
+        "sources": [one.source for one in answers],
+        "symbols": [one.symbol for one in answers],
+        "timestamps": [one.timestamp for one in answers],
+        "known": [one.known_at for one in answers],
+        "watermarks": [one.watermark for one in answers],
+        "moments": [one.as_of for one in answers],
+    }
+    found = conn.execute(
+        _TAKEN_AWAY, {**asked, "definition": definition, "interval": interval, "watermark": watermark}
+    ).fetchone()
+    if found is not None:
+        symbol, timestamp, as_of = found
+        raise CompactedError(
+            f"expected a version that is still kept, found that the one of {symbol} {timestamp:%Y-%m-%d} as known at "
+            f"{as_of} was compacted; ask about a later moment, or compute it again (FeatureStore.recompute)"
+        )
 
 
 def _definitions(conn: psycopg.Connection, definition: str | None) -> list[tuple[str, str]]:

@@ -29,8 +29,9 @@ from feature_store.connections import Readers
 from feature_store.copies import Copies
 from feature_store.definitions import Definition
 from feature_store.offline import History
-from feature_store.online import Series, latest_rows, row_columns, to_row
+from feature_store.online import NEWEST, Series, latest_rows, row_columns, to_row
 from feature_store.questions import Questions, questions
+from feature_store.retention import refuse_compacted, was_compacted
 from feature_store.rows import FeatureRow
 from feature_store.services import FeatureService
 from trading.errors import NaiveTimeError
@@ -246,8 +247,15 @@ class FeatureStore:
     ) -> DataFrame:
         missing = self._copies.rows_missing(conn, of) if len(asked) > asof.FEW else 0
         if asof.plan_of(len(asked), missing) is asof.Plan.LOOKUPS:
-            return asof.lookups(conn, of, columns, asked, watermark)
-        return asof.by_copy(conn, self._copies, of, columns, asked, watermark)
+            joined = asof.lookups(conn, of, columns, asked, watermark)
+        else:
+            joined = asof.by_copy(conn, self._copies, of, columns, asked, watermark)
+        if was_compacted(conn, of.definition):
+            known = joined[joined["row_id"].notna()]
+            moments = [moment.to_pydatetime() for moment in known["as_of"]]
+            upto = NEWEST if watermark is None else watermark
+            refuse_compacted(conn, of.definition, of.interval, offline.answered(known, moments), upto)
+        return joined
 
     def _by_id(self, view: str, row_id: int, conn: psycopg.Connection) -> FeatureRow | None:
         relation = sql.Identifier(*view.split("."))

@@ -5,7 +5,8 @@
     │   ├── MissingColumnError
     │   ├── UnreadablePayloadError   truncated, empty, or not of the type its name says
     │   │   └── NoRowsError             a header and nothing below it
-    │   └── NaiveTimeError
+    │   ├── NaiveTimeError
+    │   └── CompactedError         a version of a feature row that was asked for was taken away by retention
     ├── QualityError              a batch had too many bad rows; nothing of it was published
     ├── LeakError                 what was to be learned from knows the future
     ├── RecalledDataError         what was asked would rest on a recalled bar that has no correction yet
@@ -49,6 +50,10 @@ class NoRowsError(UnreadablePayloadError):
 
 class NaiveTimeError(InputError):
     """A date-time without a zone: which moment is meant cannot be known."""
+
+
+class CompactedError(InputError):
+    """The version of a feature row that answers this question was compacted; it can be computed again from raw."""
 
 
 class QualityError(TradeloomError):

@@ -7,12 +7,13 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pandas
 import psycopg
 import pytest
 
 from feature_store import retention
 from infra.postgres.versions import version_shares
-from trading.errors import InputError
+from trading.errors import CompactedError, InputError
 
 pytestmark = pytest.mark.engines
 
@@ -27,7 +28,7 @@ def revised(warehouse: Any) -> Any:
         known_at = datetime(2020, 1, 6, 21, 15, tzinfo=UTC) + timedelta(days=n)
         low, high = Decimal(5), Decimal(50)
         bar = warehouse.Bar("AAA", DAY, Decimal(10), high, low, Decimal(close), 100, known_at)
-        warehouse.publish("vendor", [bar])
+        warehouse.publish("files", [bar])
         warehouse.advance()
     return warehouse
 
@@ -42,7 +43,7 @@ def decide_from(w: Any, row_id: int, status: str = "finished") -> None:
     w.conn.execute(
         "insert into trading.sessions (session_id, name, mode, source, interval, symbols, model_name, model_version,"
         " weights_sha256, feature_service, currency, starting_cash, costs, risk, latency, first_timestamp, last_timestamp,"
-        " watermark, status, created_at, finished_at, trace_id) values ('s', 'held', 'replay', 'vendor', '1d', '{AAA}', 'm',"
+        " watermark, status, created_at, finished_at, trace_id) values ('s', 'held', 'replay', 'files', '1d', '{AAA}', 'm',"
         " '1', 'w', '{}', 'USD', 1, '{}', '{}', '0', now(), now(), 1, %s, now(), %s, 't')",
         (status, finished),
     )
@@ -52,7 +53,7 @@ def decide_from(w: Any, row_id: int, status: str = "finished") -> None:
         "insert into trading.decisions (decision_id, session_id, symbol, timestamp, as_of, watermark, decided_at, source,"
         " bar_id, bar_row_hash, feature_row_id, feature_row_hash, model_name, model_version, weights_sha256, action,"
         " price_usd, position_quantity, cash_usd, equity_usd, outcome, trace_id, row_hash) values ('d', 's', 'AAA', now(),"
-        " now(), 1, now(), 'vendor', %s, %s, %s, %s, 'm', '1', 'w', 0, 1, 0, 1, 1, 'held', 't', %s)",
+        " now(), 1, now(), 'files', %s, %s, %s, %s, 'm', '1', 'w', 0, 1, 0, 1, 1, 'held', 't', %s)",
         (bar_id, bar_hash, row_id, row_hash, secrets.token_bytes(32)),
     )
 
@@ -76,7 +77,7 @@ def test_what_went_is_computed_again_from_raw_to_the_last_bit(revised: Any) -> N
     newest = revised.one("select raw.newest_watermark()")
     timestamp = datetime(2020, 1, 6, tzinfo=UTC)
     for row_hash, known_at, definition in before:
-        again = revised.store.recompute(definition, "vendor", "AAA", "1d", timestamp, known_at, newest)
+        again = revised.store.recompute(definition, "files", "AAA", "1d", timestamp, known_at, newest)
         assert again is not None
         assert bytes.fromhex(again.row_hash) == row_hash
 
@@ -149,7 +150,7 @@ def test_what_became_known_before_a_compacted_version_starts_from_its_state_all_
     w, low, high = warehouse, Decimal(5), Decimal(50)
 
     def publish(day: date, close: str, known_at: datetime) -> None:
-        w.publish("vendor", [w.Bar("AAA", day, Decimal(10), high, low, Decimal(close), 100, known_at)])
+        w.publish("files", [w.Bar("AAA", day, Decimal(10), high, low, Decimal(close), 100, known_at)])
         w.advance()
 
     second = DAY + timedelta(days=1)
@@ -167,7 +168,30 @@ def test_what_became_known_before_a_compacted_version_starts_from_its_state_all_
         )  # fmt: skip
         ((timestamp, row_hash),) = found
         again = w.all(
-            "select row_hash from features.recompute(%s, 'vendor', 'AAA', '1d', %s, %s, %s)",
+            "select row_hash from features.recompute(%s, 'files', 'AAA', '1d', %s, %s, %s)",
             definition, timestamp, as_of, newest,
         )  # fmt: skip
         assert again == [(row_hash,)]
+
+
+def test_a_question_that_a_compacted_version_answered_is_refused_and_every_other_answered(revised: Any) -> None:
+    service, store = revised.store.newest_service("test"), revised.store
+    days = [datetime(2020, 1, 6, 22, tzinfo=UTC) + timedelta(days=n) for n in range(4)]
+    asked = pandas.DataFrame({"symbol": "AAA", "as_of": pandas.to_datetime(days, utc=True), "source": "files"})
+    assert store.as_of_join(service, asked)["close"].tolist() == [10.0, 11.0, 12.0, 13.0]
+    by_watermark = revised.one("select watermark from features.daily where close = 12")
+    retention.compact(revised.url, LATER)
+
+    for day, close in ((days[0], 10.0), (days[3], 13.0)):
+        (row,) = store.latest(service, ["AAA"], day, source="files")
+        assert row.values["close"] == close
+        assert store.features(service, ["AAA"], as_of=day, source="files")["close"].tolist() == [close]
+    assert store.as_of_join(service, asked.iloc[[0, 3]])["close"].tolist() == [10.0, 13.0]
+    for question in (
+        lambda: store.latest(service, ["AAA"], days[1], source="files"),
+        lambda: store.features(service, ["AAA"], as_of=days[2], source="files"),
+        lambda: store.features(service, ["AAA"], watermark=by_watermark, source="files"),
+        lambda: store.as_of_join(service, asked),
+    ):
+        with pytest.raises(CompactedError, match=r"AAA 2020-01-06 as known at .* was compacted"):
+            question()
