@@ -16,7 +16,7 @@ import numpy as np
 import pandas
 import polars
 import psycopg
-from feature_table import FeatureTable, fill
+from feature_table import FeatureTable, filled
 from harness import Bench, Case, Peer, Sides, facts
 
 from feature_store import FeatureStore
@@ -38,8 +38,7 @@ def questions(table: FeatureTable, count: int) -> pandas.DataFrame:
 
 def against_merge_asof(bench: Bench) -> Iterator[Sides]:
     """100,000 questions: ADBC and pandas fetch everything each time; our copy is there, its first time is in the note."""
-    with bench.database() as url:
-        table = fill(url, sessions=SESSIONS)
+    with filled(bench, SESSIONS) as (url, table):
         asked, folder = questions(table, 100_000), bench.scratch()
         asked.to_parquet(folder / "questions.parquet")
         columns = ",".join(table.service.columns)
@@ -50,8 +49,7 @@ def against_merge_asof(bench: Bench) -> Iterator[Sides]:
 
 def against_duckdb(bench: Bench) -> Iterator[Sides]:
     """1,000,000 questions: both read Parquet files of the same rows."""
-    with bench.database() as url:
-        table = fill(url, sessions=SESSIONS)
+    with filled(bench, SESSIONS) as (url, table):
         asked, folder = questions(table, 1_000_000), bench.scratch()
         asked.to_parquet(folder / "questions.parquet")
         _export(url, table, folder / "rows.parquet")

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 
 from case_asof import SESSIONS, SIZE, questions
-from feature_table import fill
+from feature_table import filled
 from harness import Bench, Case, Sides
 
 from feature_store import FeatureStore
@@ -24,8 +24,7 @@ def join(count: int) -> Callable[[Bench], AbstractContextManager[Sides]]:
 
     @contextmanager
     def prepared(bench: Bench) -> Iterator[Sides]:
-        with bench.database() as url:
-            table = fill(url, sessions=SESSIONS)
+        with filled(bench, SESSIONS) as (url, table):
             asked, folder = questions(table, count), bench.scratch()
             asked.to_parquet(folder / "questions.parquet")
             store = FeatureStore(url, folder / "copies")
@@ -41,8 +40,7 @@ def join(count: int) -> Callable[[Bench], AbstractContextManager[Sides]]:
 @contextmanager
 def online(bench: Bench) -> Iterator[Sides]:
     """The newest features of 100 symbols; a round is the median of 50 reads on our side, of 10 on Feast's."""
-    with bench.database() as url:
-        table = fill(url, sessions=SESSIONS)
+    with filled(bench, SESSIONS) as (url, table):
         symbols, as_of = table.symbols[:100], table.last_at + timedelta(hours=1)
         store = FeatureStore(url)
         with bench.peer("feast_store", url, ",".join(table.service.columns), venv="feast") as peer:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import psycopg
 from case_asof import SESSIONS, SIZE
 from case_feast import READS, median, timed
-from feature_table import fill
+from feature_table import filled
 from harness import Bench, Case, Sides
 
 from feature_store import FeatureStore
@@ -20,10 +20,10 @@ READ = ("row_id", "row_hash", "source", "symbol", "interval", "timestamp", "know
 @contextmanager
 def by_primary_key(bench: Bench) -> Iterator[Sides]:
     """A table that holds just the newest row of each symbol, read by its key: prepared, binary, the same connection kind."""
-    with bench.database() as url:
-        table = fill(url, sessions=SESSIONS)
+    with filled(bench, SESSIONS) as (url, table):
         symbols, as_of = table.symbols[:100], table.last_at + timedelta(hours=1)
         with psycopg.connect(url, autocommit=True) as conn:
+            conn.execute("drop table if exists newest")
             conn.execute(
                 "create table newest as select distinct on (symbol) * from features.daily"
                 " order by symbol, timestamp desc, known_at desc, watermark desc"

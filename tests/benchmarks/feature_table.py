@@ -5,10 +5,13 @@ Rows go straight into features.daily: how they are computed is another case's ma
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 import psycopg
+from harness import Bench
 
 from feature_store.services import FeatureService
 from trading.adapters.sessions import ensure_sessions
@@ -85,6 +88,18 @@ def fill(url: str, *, symbols: int = 200, sessions: int = 5000, publications: in
             "select count(*), min(known_at), max(known_at), max(watermark) from features.daily"
         ).fetchone()
     return FeatureTable(service, names, first_at.astimezone(UTC), last_at.astimezone(UTC), rows, watermark)
+
+
+@contextmanager
+def filled(bench: Bench, sessions: int) -> Iterator[tuple[str, FeatureTable]]:
+    """Yield a database with `fill` in it and what was filled in; the cases of one run share it."""
+
+    @contextmanager
+    def made() -> Iterator[tuple[str, FeatureTable]]:
+        with bench.database() as url:
+            yield url, fill(url, sessions=sessions)
+
+    yield bench.shared(f"feature table of {sessions} sessions", made)
 
 
 def _describe(conn: psycopg.Connection, service: FeatureService, names: list[str]) -> None:

@@ -135,6 +135,7 @@ class Bench:
         self._home = Home(folder / "home")
         self._home.create()
         self._server: PostgresServer | None = None
+        self._shared: dict[str, Any] = {}
 
     @contextmanager
     def database(self) -> Iterator[str]:
@@ -175,6 +176,12 @@ class Bench:
             yield store
         finally:
             end(process, patience=1)
+
+    def shared(self, name: str, make: Callable[[], AbstractContextManager[Any]]) -> Any:
+        """Return what `make` yields, made once for all cases of the run and ended with it."""
+        if name not in self._shared:
+            self._shared[name] = self._stack.enter_context(make())
+        return self._shared[name]
 
     def scratch(self) -> Path:
         """Return a new empty folder, removed at the end of the run."""

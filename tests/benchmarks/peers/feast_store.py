@@ -34,6 +34,7 @@ server = {
 def tables():
     """The same versions as ours; Feast's event time is when a version was known."""
     with psycopg.connect(URL, autocommit=True) as conn:
+        conn.execute("drop table if exists public.feast_rows")
         conn.execute(
             f"create table public.feast_rows as select symbol, known_at as event_timestamp,"
             f" timestamp '2024-01-01' + interval '1 second' * watermark as created, {COLUMNS} from features.daily"
