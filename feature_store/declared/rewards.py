@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from trading.series import MarketSeries
 
-EVERY = 10  # bars between judged rows: an environment is exact and slow
+EVERY = 20  # bars between judged rows: an environment is exact and slow
 _OPENING = "14:30:00"  # of a daily bar, after the one before was known; the same in every future
 
 

@@ -76,12 +76,17 @@ where b.watermark <= %(w)s and b.known_at > b.nominal_at
 """
 
 
-def moments(conn: psycopg.Connection, up_to: int, *, thorough: bool) -> list[datetime]:
-    """Return when to cut: in the middle; thoroughly also early, late, before the last split and the last revision."""
-    shares = [0.5, 1 / 3, 0.95] if thorough else [0.5]
+def moments(conn: psycopg.Connection, up_to: int, view: str = INDICATORS, *, thorough: bool) -> list[datetime]:
+    """Return when to cut: in the middle; thoroughly also early, late, before the last split and the last revision.
+
+    A daily row is made of its own indicator row and of news: two cuts show what they show at all.
+    """
+    shares = [0.5]
+    if thorough:
+        shares = [1 / 3, 0.5, 0.95] if view == INDICATORS else [0.5, 0.95]
     found = conn.execute(_MOMENTS, {"w": up_to, "shares": shares}).fetchone()
     chosen: list[datetime] = [] if found is None or found[0] is None else list(found[0])
-    if thorough:
+    if thorough and view == INDICATORS:
         chosen += [row[0] for row in conn.execute(_EVENTS, {"w": up_to}) if row[0] is not None]
     return sorted(set(chosen))
 

@@ -55,7 +55,7 @@ def judge_definition(
     if not bars:
         raise InputError(f"expected bars to judge {subject.view} by, found none; ingest prices first")
     at_all = bars <= THOROUGH_ROWS if thorough is None else thorough
-    when, first, rows = moments(conn, up_to, thorough=at_all), dict[str, Finding](), 0
+    when, first, rows = moments(conn, up_to, subject.view, thorough=at_all), dict[str, Finding](), 0
     for finding in _static(conn, subject, when[0]):
         first[finding.column] = finding
     for at in when:
@@ -67,16 +67,29 @@ def judge_definition(
 def _judge_at(conn: psycopg.Connection, subject: Subject, comparison: Comparison, first: dict[str, Finding]) -> int:
     """Judge one cut in both futures and keep the first finding of each column; return how many rows were compared."""
     rows = _compare(conn, comparison, ("leak_known",), None, "truncated", "bars", first)
-    _compare(conn, comparison, ("leak_known", "leak_scrambled"), None, "scrambled", "bars", first)
+    inputs, watermark, cause = ("leak_known", "leak_scrambled"), None, "bars"
+    before = set(first)
     if subject.reads_more:
         conn.execute("savepoint true_past")
-        if subject.view == DAILY:
-            watermark, cause = append_news(conn, subject, comparison.at).watermark, "news"
-        else:
-            watermark, cause = append_prices(conn, comparison.at).watermark, "restatements"
-        _compare(conn, comparison, ("leak_known",), watermark, "scrambled", cause, first)
+        watermark, cause = _append(conn, subject, comparison.at)
+    scrambled: dict[str, Finding] = {}
+    _compare(conn, comparison, inputs, watermark, "scrambled", cause, scrambled)
+    if subject.reads_more:
         conn.execute("rollback to savepoint true_past")
+        if scrambled:  # later rows, or what was appended beside them: the later rows alone say which
+            _compare(conn, comparison, inputs, None, "scrambled", "bars", scrambled)
+    for column, finding in scrambled.items():
+        if column not in before:
+            first.setdefault(column, finding)
     return rows
+
+
+def _append(conn: psycopg.Connection, subject: Subject, at: datetime) -> tuple[int | None, str]:
+    """Append what became known later; return the watermark to read it by, and what it is a cause of."""
+    if subject.view == DAILY:
+        return append_news(conn, subject, at).watermark, "news"
+    append_prices(conn, at)
+    return None, "restatements"
 
 
 def _compare(
@@ -92,7 +105,7 @@ def _compare(
     if one_sided or changed:
         for finding in comparison.findings(conn, inputs, news_up_to, future, cause, rows):
             known = first.get(finding.column)
-            if known is None or finding.timestamp < known.timestamp:
+            if known is None or (finding.timestamp, finding.cause) <= (known.timestamp, known.cause):
                 first[finding.column] = finding
     return rows
 
