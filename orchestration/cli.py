@@ -66,11 +66,9 @@ def main() -> None:
     """
     pin_numeric_environment()
     try:
-        tradeloom.main(standalone_mode=False)
+        code = tradeloom.main(standalone_mode=False)
     except (TradeloomError, PlatformError) as error:
         _end(f"tradeloom: {error}", 1)
-    except click.exceptions.Exit as request:
-        sys.exit(request.exit_code)
     except click.Abort:
         _end("tradeloom: interrupted", 130)
     except click.ClickException as error:
@@ -81,6 +79,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has gone; there is nobody left to tell
         sys.exit(141)
+    if isinstance(code, int) and code:  # click hands back the code of `ctx.exit(code)` where it does not end with it
+        sys.exit(code)
 
 
 def _end(line: str, code: int) -> None:

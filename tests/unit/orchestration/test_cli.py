@@ -68,3 +68,12 @@ def test_errors_of_the_product_and_of_the_platform_end_alike(
     with pytest.raises(SystemExit, match="1"):
         cli.main()
     assert capsys.readouterr().err == "tradeloom: expected a, found b\n"
+
+
+def test_the_exit_code_that_a_command_asks_for_is_the_process_own(monkeypatch: pytest.MonkeyPatch):
+    refusing = click.Command("refuse", callback=lambda: click.get_current_context().exit(3))
+    monkeypatch.setattr(cli, "tradeloom", refusing)
+    monkeypatch.setattr(sys, "argv", ["tradeloom"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 3
