@@ -96,7 +96,13 @@ def test_the_gate_and_completeness_show_as_checks(graph):
         ("raw/news_items", "gate"),
         ("raw/corporate_actions", "gate"),
         ("raw/session_quality", "sessions_complete"),
+        ("features/training_set", "leaks"),
     } <= checks
+
+
+@pytest.mark.parametrize("job", ["main", "weekly_retraining"])
+def test_every_job_that_trains_passes_the_leak_gate(job: str):
+    assert "training_set_leaks" in {node.name for node in defs.resolve_job_def(job).nodes}
 
 
 @pytest.mark.parametrize(
