@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import pytest
 
-from feature_store.rows import FeatureRow, float_array, timestamp_bytes
+from feature_store.rows import RECORD_FORM, FeatureRow, float_array, record, timestamp_bytes
 
 MOMENT = datetime(2020, 1, 2, tzinfo=UTC)
 ROW = FeatureRow(
@@ -31,6 +31,25 @@ ROW = FeatureRow(
 def test_numbers_are_bytes_as_array_send_writes_them() -> None:
     head = "0000000100000001000002bd0000000200000001"
     assert float_array((1.5, None)).hex() == head + "000000083ff8000000000000ffffffff"
+
+
+def test_a_record_is_bytes_as_record_send_writes_them() -> None:
+    """select record_send(row('ab'::text, null::double precision))"""
+    assert (
+        record(((25, b"ab"), (701, None))).hex()
+        == "00000002" + "00000019" + "00000002" + "6162" + "000002bd" + "ffffffff"
+    )
+
+
+def test_the_record_form_covers_the_state_and_every_number() -> None:
+    row = replace(ROW, view="marts.indicators", state=(1.0, 2.0))
+    changed = (
+        replace(row, state=(1.0, 3.0)),
+        replace(row, values={"close": 1.5, "macd": 0.0}),
+        replace(row, symbol="Y"),
+    )
+    assert row.computed_hash(RECORD_FORM) not in {one.computed_hash(RECORD_FORM) for one in changed}
+    assert row.computed_hash(RECORD_FORM) != row.computed_hash()
 
 
 def test_times_count_from_2000() -> None:
