@@ -77,7 +77,7 @@ def promote(name: str, version: str, as_json: bool) -> None:
         )
         conn.commit()
         stands = align_alias(conn, registry, name, CHAMPION)
-        _keep_up(conn, registry)
+        _keep_up(conn, registry, name, stands)
         _tell({"name": name, "champion": stands, "changed": True}, as_json)
 
 
@@ -99,16 +99,15 @@ def rollback(name: str, reason: str, as_json: bool) -> None:
         record_promotion(conn, Promotion(name, CHAMPION, champion, before, "rolled_back", reason))
         conn.commit()
         stands = align_alias(conn, registry, name, CHAMPION)
-        _keep_up(conn, registry)
+        _keep_up(conn, registry, name, stands)
         _tell({"name": name, "champion": stands, "changed": True}, as_json)
 
 
-def _keep_up(conn: psycopg.Connection, registry: ModelRegistry) -> None:
+def _keep_up(conn: psycopg.Connection, registry: ModelRegistry, name: str, version: str | None) -> None:
     """See that the features of what stands now are made, if its definition was retired meanwhile."""
-    from feature_store.references import model_references
-
-    for one in model_references(conn, registry):
-        conn.execute("call features.take_up(%s)", (one.definition,))
+    if version is not None:
+        definition = registry.card(name, version).feature_service.get("definition")
+        conn.execute("call features.take_up(%s)", (definition,))
 
 
 def _version(one: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from trading.adapters.postgres import Warehouse
 from trading.adapters.promotions import Promotion, align_alias, promotions, record_promotion
 from trading.errors import ModelError
 from trading.evaluation.verdicts import VERDICT_TAG, Judged
+from trading.learners.model_card import ModelCard
 
 pytestmark = pytest.mark.engines
 SLOT = "trader-daily"
@@ -42,6 +43,9 @@ class Registry:
         if self.is_gone:
             raise ModelError("gone")
         self.aliases[alias] = version
+
+    def card(self, name: str, version: str) -> ModelCard:
+        return ModelCard(kind="k", weights_sha256="0")
 
     def versions(self, name: str) -> list[Any]:
         return [

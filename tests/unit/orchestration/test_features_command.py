@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 from click.testing import CliRunner
 
-from orchestration.commands.features import SUBCOMMANDS, moment_of, features
+from orchestration.commands.features import SUBCOMMANDS, features, moment_of
 from orchestration.doors import Door
 from trading.errors import NaiveTimeError
 
