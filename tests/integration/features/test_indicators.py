@@ -237,6 +237,8 @@ def test_a_row_computed_again_from_raw_has_the_same_identity(warehouse: Any) -> 
 def test_derived_rows_are_never_changed(warehouse: Any) -> None:
     import psycopg
 
+    warehouse.publish("sample", bars_of(warehouse, "X", [(date.fromordinal(733000), 1.0, 1.0, 1.0, 1.0, 5)]))
+    warehouse.advance()
     for table in ("marts.indicators", "features.daily", "features.definitions"):
         with pytest.raises(psycopg.errors.IntegrityConstraintViolation, match="append-only"):
             warehouse.conn.execute(f"delete from {table}")
