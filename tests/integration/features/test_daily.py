@@ -207,3 +207,30 @@ def test_the_command_shows_the_newest_row_known_then(scored: Any, monkeypatch: p
     history = CliRunner().invoke(features, [*asked, "--history", "--json"], catch_exceptions=False)
     assert [row["close"] for row in json.loads(history.output)["rows"]] == [106.0, 107.0, 108.0]
     assert "2020-01-08" in CliRunner().invoke(features, asked, catch_exceptions=False).output
+
+
+def test_the_command_says_how_old_a_row_is_and_when_that_is_too_old(
+    scored: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import json
+
+    from click.testing import CliRunner
+
+    from orchestration.commands.features import features
+
+    monkeypatch.setenv("TRADELOOM_POSTGRES_URL", scored.url)
+
+    daily = definitions.definition(scored.url, scored.active("features.daily"))
+    definitions.register(scored.url, daily.view, daily.sql, {**daily.parameters, "max_age_sessions": 3})
+    scored.advance()
+
+    def told(as_of: str) -> str:
+        return CliRunner().invoke(features, ["--symbols", "X", "--as-of", as_of], catch_exceptions=False).output
+
+    assert told("2020-01-11T22:00:00Z").endswith("  0 sessions old\n")
+    assert told("2020-01-13T22:00:00Z").endswith("  1 session old\n")
+    # The 13th to the 16th, recorded or not, are four: the limit of the definition is three.
+    assert told("2020-01-16T22:00:00Z").endswith("  4 sessions old, stale: at most 3\n")
+    asked = ["--symbols", "X", "--as-of", "2020-01-16T22:00:00Z", "--json"]
+    (row,) = json.loads(CliRunner().invoke(features, asked, catch_exceptions=False).output)["rows"]
+    assert (row["age_sessions"], row["max_age_sessions"], row["is_stale"]) == (4, 3, True)
