@@ -19,7 +19,6 @@ import pytest
 from assets.hindsight import Judge, hindsight
 from assets.scope import MarketScope
 from assets.series import members_rows
-from feature_store.build import ensure_definitions
 from feature_store.definitions import register
 from feature_store.services import newest_service
 from trading.adapters.comparisons import newest_comparison
@@ -45,25 +44,14 @@ FREE = BacktestSettings(costs=Costs(Decimal(0), Decimal(0), Decimal(0)))
 Deliver = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def registered() -> list[tuple[str, str, str]]:
-    """What the first test's dbt run registered: one run serves all tests here."""
-    return []
-
-
 @pytest.fixture
 def deliver(
-    database_url: str, object_store_settings: Any, tmp_path: Path, registered: list[tuple[str, str, str]]
+    database_url: str, object_store_settings: Any, tmp_path: Path, default_definitions: list[tuple[str, str, str]]
 ) -> Deliver:
     settings = object_store_settings
     store = ObjectStore(settings.endpoint, settings.access_key, settings.secret_key, settings.bucket)
-    for view, text, parameters in registered:
+    for view, text, parameters in default_definitions:
         register(database_url, view, text, json.loads(parameters))
-    if ensure_definitions(database_url):
-        with psycopg.connect(database_url) as conn:
-            registered += conn.execute(
-                "select view, sql, (parameters - 'indicators')::text from features.definitions order by view desc"
-            ).fetchall()
 
     def ingest_lines(kind: Any, *lines: str, now: datetime = NOW, **options: Any) -> Any:
         file = Path(tempfile.mkdtemp(dir=tmp_path)) / "delivery.csv"
