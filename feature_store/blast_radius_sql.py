@@ -45,7 +45,7 @@ create temporary table consumed (
 """
 
 # Of each row found: whether its newest version says something else, whether it is the first print of its key (what
-# training and backtests read), and which publication replaced it as such.
+# training and backtests read) as of its publication, and which later publication replaced it as such.
 _KEEP = """
 insert into pg_temp.consumed
 select
@@ -59,8 +59,8 @@ join {view} as i on i.row_id = found.row_id
 cross join lateral (
     select
         (array_agg(o.row_id order by o.known_at desc, o.watermark desc, o.row_id desc))[1] as newest,
-        min(o.known_at) as first_known_at,
-        min(o.watermark) filter (where o.known_at = i.known_at and (o.watermark, o.row_id) > (i.watermark, i.row_id))
+        min(o.known_at) filter (where o.watermark <= i.watermark) as first_known_at,
+        min(o.watermark) filter (where o.known_at <= i.known_at and (o.watermark, o.row_id) > (i.watermark, i.row_id))
             as replaced_at
     from {view} as o
     where o.definition = i.definition and o.source = i.source and o.symbol = i.symbol and o.interval = i.interval

@@ -54,7 +54,13 @@ class Chunk:
         return cls(after, upto, published_at, found[4], path)
 
     def is_whole(self) -> bool:
-        """Return whether the bytes are those of the name; asked once per process and file."""
+        """Return whether the bytes are there and those of the name; asked once per process and file."""
+        try:
+            return self._is_as_named()
+        except FileNotFoundError:  # another process made one chunk of several
+            return False
+
+    def _is_as_named(self) -> bool:
         state = self.path.stat()
         seen = (str(self.path), state.st_size, state.st_mtime_ns)
         if seen not in _SEEN:

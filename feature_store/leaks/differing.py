@@ -57,11 +57,16 @@ select
     array[{new}]::double precision[] as new, array[{old}]::double precision[] as old
 """
 
-# A version that was compacted is not stored any more: nothing can be said of its row.
+# Where the version in force at the moment was compacted, an older one stands for it: nothing can be said of its row.
 _NOT_COMPACTED = """
 delete from leak_differs as d using features.compacted_rows as c
-where not d.is_expected and c.definition = %s and c.source = d.source and c.symbol = d.symbol and c.interval = d.interval
-    and c.timestamp = d.timestamp
+where c.definition = {definition} and c.source = d.source and c.symbol = d.symbol and c.interval = d.interval
+    and c.timestamp = d.timestamp and c.known_at <= {at} and c.watermark <= {newest}
+    and not exists (
+        select from {view} as v
+        where v.definition = c.definition and v.source = c.source and v.symbol = c.symbol and v.interval = c.interval
+            and v.timestamp = c.timestamp and v.known_at <= {at} and v.watermark <= {newest}
+            and (v.known_at, v.watermark, v.row_id) > (c.known_at, c.watermark, c.row_id))
 """
 
 
@@ -84,13 +89,7 @@ class Comparison:
         """Return the rows that must come out: the stored ones, or those computed with the true future behind them."""
         if self.subject.definition is None:
             return self.made(("leak_known", "leak_future"), None)
-        return sql.SQL(_STORED).format(
-            columns=_columns("v", (*KEY, *self.subject.columns)),
-            view=sql.Identifier(*self.subject.view.split(".")),
-            definition=sql.Literal(self.subject.definition),
-            newest=sql.Literal(self.newest),
-            at=sql.Literal(self.at),
-        )
+        return sql.SQL(_STORED).format(columns=_columns("v", (*KEY, *self.subject.columns)), **self._stored())
 
     def made(self, inputs: Sequence[str], news_up_to: int | None) -> sql.Composed:
         """Return what the definition gives over the rows of `inputs`."""
@@ -124,7 +123,7 @@ class Comparison:
         where = " where m.symbol is null or e.symbol is null or ({new}) is distinct from ({old})"
         conn.execute(sql.SQL(_DETAILS + _COMPARED + where).format(**self._parts(inputs, news_up_to)))
         if self.subject.definition is not None:
-            conn.execute(_NOT_COMPACTED, (self.subject.definition,))
+            conn.execute(sql.SQL(_NOT_COMPACTED).format(**self._stored()))
         names = (ROW_COLUMN, *self.subject.columns)
         found = [self._first(conn, place, name, future, cause, rows) for place, name in enumerate(names)]
         return [one for one in found if one is not None]
@@ -167,6 +166,14 @@ class Comparison:
             kind=kind_of("feature", cause, changed_rows / max(1, rows)),
             cause=cause,
         )
+
+    def _stored(self) -> dict[str, sql.Composable]:
+        return {
+            "view": sql.Identifier(*self.subject.view.split(".")),
+            "definition": sql.Literal(self.subject.definition),
+            "newest": sql.Literal(self.newest),
+            "at": sql.Literal(self.at),
+        }
 
     def _parts(self, inputs: Sequence[str], news_up_to: int | None) -> dict[str, sql.Composable]:
         return {

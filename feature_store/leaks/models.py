@@ -35,6 +35,16 @@ join pg_class as c on c.oid = d.refobjid
 join pg_namespace as n on n.oid = c.relnamespace
 where r.ev_class = 'pg_temp.leak_model'::regclass and c.oid <> r.ev_class order by 1
 """
+# A function reads the true tables, whatever stands in for them in the model's own text.
+_READ_BY_FUNCTIONS = """
+select f.name, n.nspname || '.' || c.relname
+from jsonb_object_keys(features.functions_reached('pg_temp.leak_model'::regclass)) as f (name)
+join pg_proc as p on p.oid = to_regprocedure(f.name)
+cross join lateral regexp_matches(coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), '\\m(\\w+)\\.(\\w+)', 'g') as m
+join pg_namespace as n on n.nspname = m[1]
+join pg_class as c on c.relnamespace = n.oid and c.relname = m[2] and c.relkind in ('r', 'p', 'v', 'm')
+where n.nspname || '.' || c.relname <> all (%s) order by 1, 2 limit 1
+"""
 _DESCRIBED = """
 select attname, format_type(atttypid, null) from pg_attribute
 where attrelid = %s::regclass and attnum > 0 and not attisdropped order by attnum
@@ -81,6 +91,7 @@ def _shape(conn: psycopg.Connection, model: Model) -> _Shape:
         conn.execute(sql.SQL("create temporary view leak_model as {}").format(sql.SQL(model.sql)))
     except psycopg.Error as error:
         raise InputError(f"expected the SQL of {model.name} to run, found: {str(error).splitlines()[0]}") from error
+    _refuse_reading_functions(conn, model)
     relations = [(row[0], row[1], row[2]) for row in conn.execute(_READ) if row[0] not in TIMELESS]
     described = _described(conn, "pg_temp.leak_model")
     conn.execute("drop view pg_temp.leak_model")
@@ -100,6 +111,15 @@ def _shape(conn: psycopg.Connection, model: Model) -> _Shape:
             f"expected {model.name} to give symbol, timestamp and {decision or 'known_at'}, found {', '.join(described)}"
         )
     return _Shape(relations, key, decision, {n: t for n, t in described.items() if n not in (*key, decision)})
+
+
+def _refuse_reading_functions(conn: psycopg.Connection, model: Model) -> None:
+    found = conn.execute(_READ_BY_FUNCTIONS, (list(TIMELESS),)).fetchone()
+    if found is not None:
+        raise InputError(
+            f"expected {model.name} to read relations itself, found the function {found[0]}, which reads {found[1]}: its "
+            "future cannot be taken away; select from the relation, which says known_at"
+        )
 
 
 def _described(conn: psycopg.Connection, relation: str) -> dict[str, str]:

@@ -83,6 +83,9 @@ def test_a_model_that_is_not_there_is_refused_with_those_that_are():
         ("select 1 as value", {}, "to give symbol, timestamp and known_at, found value"),
         ("select c.session_date as timestamp, 'A' as symbol, now() as known_at from trading.calendar_sessions as c", {},
          "expected trading.calendar_sessions, which mine reads, to have known_at"),
+        ("select 'A' as symbol, b.timestamp, b.known_at, b.adjusted_close from features.adjusted_bars("
+         "'files', 'A', '1d', 'infinity', 9999, 'back') as b", {},
+         r"found the function features\.\w+\(.*\), which reads raw\.\w+"),
         ("select nothing", {}, "expected the SQL of mine to run"),
         ("select symbol, timestamp, known_at, close from raw.price_bars", {}, "expected rows of mine to judge, found none"),
     ],

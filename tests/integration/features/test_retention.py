@@ -12,6 +12,8 @@ import psycopg
 import pytest
 
 from feature_store import retention
+from feature_store.leaks.definitions import judge_definition, rolled_back
+from feature_store.leaks.subjects import registered
 from infra.postgres.versions import version_shares
 from trading.errors import CompactedError, InputError
 
@@ -195,3 +197,14 @@ def test_a_question_that_a_compacted_version_answered_is_refused_and_every_other
     ):
         with pytest.raises(CompactedError, match=r"AAA 2020-01-06 as known at .* was compacted"):
             question()
+
+
+@pytest.mark.parametrize("view", ["features.daily", "marts.indicators"])
+def test_the_leak_gate_says_nothing_of_rows_whose_version_was_compacted_and_still_judges_all_others(
+    revised: Any, view: str
+) -> None:
+    retention.compact(revised.url, LATER)
+    with rolled_back(revised.url) as conn:
+        report = judge_definition(conn, registered(conn, revised.active(view)))
+    assert report.moments >= 2
+    assert report.passed, report.sentences()
