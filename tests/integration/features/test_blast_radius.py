@@ -92,6 +92,18 @@ def test_ten_eleven_ten_are_three_versions_and_a_correction_reaches_what_rested_
     assert (len(both.changes), both.rows[0].rows, both.rows[0].changed) == (2, 4, 2)
 
 
+def test_the_first_print_of_an_earlier_publication_is_traced_though_an_older_drop_came_after_it(warehouse: Any) -> None:
+    w = warehouse
+    delivered(w, [bar(w, 0, close="10", known_at=LATER)])
+    published = w.one("select max(watermark) from features.daily")
+    delivered(w, [bar(w, 0, close="11")])  # known before it, published after it
+    replaced = w.one("select max(watermark) from features.daily")
+    batch = delivered(w, [bar(w, 0, close="12", known_at=LATER + timedelta(days=1))])
+    assert [(one.first_watermark, one.last_watermark) for one in traced(w, batch=batch).series] == [
+        (published, replaced - 1)
+    ]
+
+
 def test_a_late_bar_reaches_the_rows_made_without_it(warehouse: Any) -> None:
     w = warehouse
     market(w, [0, 1, 2, 4, 5])
