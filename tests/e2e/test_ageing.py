@@ -162,9 +162,8 @@ def _changed_project(folder: Path) -> Path:
     project = folder / "dbt"
     shutil.copytree(DBT_PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
     indicators, daily = project / "models/marts/indicators.sql", project / "models/features/daily.sql"
-    _edit(
-        indicators, "case when bars >= 20 then mean_20 end as sma_20", "case when bars >= 21 then mean_20 end as sma_20"
-    )
+    old, new = ("case when state[1] >= {} then state[12] / 20.0".format(bars) for bars in (20, 21))
+    _edit(indicators, old, new)
     _edit(daily, "        macd,\n", "        macd,\n        macd - macd_signal as macd_gap,\n")
     return project
 

@@ -80,7 +80,7 @@ select
     not exists (
         select from raw.price_bars as l
         where l.source = a.source and l.symbol = a.symbol and l.interval = a.interval and l.timestamp = a.timestamp
-            and l.watermark > a.watermark
+            and (l.known_at, l.watermark) > (a.known_at, a.watermark)
     ) as is_in_force,
     coalesce((select r.status from raw.recalls as r where r.bar_id = a.bar_id order by r.watermark desc limit 1), 'none')
         as status

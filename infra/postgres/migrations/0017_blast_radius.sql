@@ -67,6 +67,7 @@ begin atomic
             from raw.price_bars as later
             where later.source = b.source and later.symbol = b.symbol and later.interval = b.interval
                 and later.timestamp = b.timestamp and later.watermark > n.watermark
+                and (later.known_at, later.watermark) > (b.known_at, b.watermark)
                 and later.watermark <= open_recalls.up_to and later.known_at <= open_recalls.as_of
         );
 end;
@@ -82,7 +83,7 @@ select
         when exists (
             select from raw.price_bars as l
             where l.source = b.source and l.symbol = b.symbol and l.interval = b.interval and l.timestamp = b.timestamp
-                and l.watermark > r.watermark
+                and l.watermark > r.watermark and (l.known_at, l.watermark) > (b.known_at, b.watermark)
         ) then 'lifted'
         else 'open'
     end as status

@@ -41,11 +41,12 @@ begin
 end $$;
 
 -- The versions of a definition's rows with what follows each. Everything is held but an intermediate version: the first
--- print is what training and backtests read, the newest what is read now.
+-- print is what training and backtests read, the newest what is read now. A row was a first print if at its own
+-- publication no version was known earlier; an older drop that came later may have been known before it.
 create function features.versions_of(of_definition text)
 returns table (
     view text, row_id bigint, source text, symbol text, bar_interval text, at_time timestamptz, known_at timestamptz,
-    watermark bigint, row_hash bytea, first_known_at timestamptz, superseded_at timestamptz, superseded_watermark bigint
+    watermark bigint, row_hash bytea, was_first_print boolean, superseded_at timestamptz, superseded_watermark bigint
 )
 language plpgsql stable as $$
 declare
@@ -55,11 +56,12 @@ begin
     return query execute format($sql$
         select
             %L, v.row_id, v.source, v.symbol, v.interval, v.timestamp, v.known_at, v.watermark, v.row_hash,
-            first_value(v.known_at) over versions, lead(v.known_at) over versions, lead(v.watermark) over versions
+            v.known_at = min(v.known_at) over publications, lead(v.known_at) over versions, lead(v.watermark) over versions
         from %s as v
         where v.definition = $1
-        window versions as (
-            partition by v.source, v.symbol, v.interval, v.timestamp order by v.known_at, v.watermark, v.row_id)
+        window
+            versions as (partition by v.source, v.symbol, v.interval, v.timestamp order by v.known_at, v.watermark, v.row_id),
+            publications as (partition by v.source, v.symbol, v.interval, v.timestamp order by v.watermark)
         $sql$, of_view, of_view) using of_definition;
 end $$;
 
@@ -74,7 +76,7 @@ begin atomic
         d.definition,
         count(v.row_id),
         count(v.row_id) filter (where v.superseded_at is not null),
-        count(v.row_id) filter (where v.superseded_at is not null and v.known_at > v.first_known_at)
+        count(v.row_id) filter (where v.superseded_at is not null and not v.was_first_print)
     from features.definitions as d
     left join lateral features.versions_of(d.definition) as v on true
     group by d.view, d.definition
@@ -101,7 +103,7 @@ begin atomic
         v.superseded_at, v.superseded_watermark
     from features.versions_of(compactable.of_definition) as v
     cross join settled as s
-    where v.known_at > v.first_known_at
+    where not v.was_first_print
         and v.superseded_at <= compactable.superseded_before
         and v.superseded_watermark <= s.watermark
         and not exists (

@@ -120,7 +120,7 @@ begin atomic
         v.superseded_at, v.superseded_watermark
     from features.versions_of(compactable.of_definition) as v
     cross join settled as s
-    where v.known_at > v.first_known_at
+    where not v.was_first_print
         and v.superseded_at <= compactable.superseded_before
         and v.superseded_watermark <= s.watermark
         and not exists (

@@ -73,7 +73,7 @@ def test_a_child_ends_with_its_killed_parent(tmp_path: Path):
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    assert gone_within(child, 5)
+    assert gone_within(child, 30)  # a machine under load takes its time
 
 
 def test_workers_of_a_killed_server_are_found_by_their_mark(tmp_path: Path):
