@@ -1,12 +1,13 @@
 """The newest rows of series as of (t, w): what decisions are made from. One statement for any number of symbols.
 
-A series is found through one index and read backwards to the first version that was known; a sorted read of many
+A question about now is answered by key from features.newest_daily; where its row was not known or published by the
+moment asked about, the series is read backwards through one index to the first version that was. A sorted read of many
 questions lives in joining.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -19,7 +20,7 @@ from feature_store.ages import Calendars
 from feature_store.retention import Answered, refuse_compacted
 from feature_store.rows import FeatureRow
 
-_SYMBOL, _TIMESTAMP = 3, 5  # in `row_columns`
+_SYMBOL, _TIMESTAMP, _KNOWN_AT, _WATERMARK = 3, 5, 6, 7  # in `row_columns`
 NEWEST = 2**63 - 1  # no watermark is greater
 
 _ORIGIN = {
@@ -52,15 +53,35 @@ _KEYS = {
     " = features.series_key(%(definition)s, s.source, q.symbol, %(interval)s) and "
 }
 
-_LATEST = """
-select
-    {columns},
+_STANDING = """
     (select exists (select from features.compactions as c where c.definition = %(definition)s)) as was_compacted,
     (select max(i.watermark) from trading.instruments as i) as instruments_to
+"""
+
+_LATEST = (
+    """
+select {columns}, """
+    + _STANDING
+    + """
 from unnest(%(symbols)s::text[]) with ordinality as q (symbol, place)
 cross join lateral ({probe}) as r
 order by q.place
 """
+)
+
+# The sources of a symbol come in their precedence: the first that has any row answers, or is asked through the probe.
+_NEWEST = (
+    """
+select {columns}, """
+    + _STANDING
+    + """
+from features.newest_daily as r
+join raw.sources as s on s.source = r.source
+where r.definition = %(definition)s and r.interval = %(interval)s and r.symbol = any(%(symbols)s::text[])
+    and (%(source)s::text is null or r.source = %(source)s)
+order by s.precedence
+"""
+)
 
 
 @dataclass(frozen=True)
@@ -150,8 +171,7 @@ def latest_rows(
         "watermark": NEWEST if watermark is None else watermark,
         "source": series.source,
     }
-    with conn.cursor(binary=True) as cursor:
-        found = cursor.execute(_latest(series.view, series.columns), asked, prepare=True).fetchall()
+    found = _found(conn, series, asked)
     if not found:
         return []
     was_compacted, instruments_to = found[0][-2:]
@@ -164,6 +184,25 @@ def latest_rows(
     return rows
 
 
+def _found(conn: psycopg.Connection, series: Series, asked: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Return the rows that answer, in the order of the symbols asked."""
+    with conn.cursor(binary=True) as cursor:
+        if series.view != "features.daily":
+            return cursor.execute(_latest(series.view, series.columns), asked, prepare=True).fetchall()
+        newest: dict[str, tuple[Any, ...]] = {}
+        for row in cursor.execute(_newest(series.columns), asked, prepare=True).fetchall():
+            newest.setdefault(row[_SYMBOL], row)
+        as_of, upto = asked["as_of"], asked["watermark"]
+        later = [name for name, row in newest.items() if row[_KNOWN_AT] > as_of or row[_WATERMARK] > upto]
+        if later:
+            earlier = cursor.execute(
+                _latest(series.view, series.columns), {**asked, "symbols": later}, prepare=True
+            ).fetchall()
+            newest = {name: row for name, row in newest.items() if name not in later}
+            newest |= {row[_SYMBOL]: row for row in earlier}
+    return [newest[name] for name in asked["symbols"] if name in newest]
+
+
 @lru_cache(maxsize=64)
 def _latest(view: str, columns: tuple[str, ...]) -> bytes:
     """The statement as bytes: the same text again is the same prepared statement."""
@@ -173,3 +212,8 @@ def _latest(view: str, columns: tuple[str, ...]) -> bytes:
         .as_string()
         .encode()
     )
+
+
+@lru_cache(maxsize=64)
+def _newest(columns: tuple[str, ...]) -> bytes:
+    return sql.SQL(_NEWEST).format(columns=row_columns("features.daily", columns)).as_string().encode()

@@ -34,6 +34,7 @@ POSTGRES, OBJECTS, FILES = "postgres/", "objects/", "files/"
 LEFT_OUT = frozenset(
     {
         "run",
+        "cache",
         "logs",
         "postgres",
         "postgres.json",
