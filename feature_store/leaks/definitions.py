@@ -15,7 +15,7 @@ import psycopg
 from feature_store.leaks.cutting import Scope, choose_series, cut, moments
 from feature_store.leaks.differing import Comparison
 from feature_store.leaks.future import append_news, append_prices
-from feature_store.leaks.subjects import DAILY, Subject, current_only
+from feature_store.leaks.subjects import DAILY, Subject, current_only, reads_more
 from trading.errors import InputError
 from trading.leaks.findings import ROW_COLUMN, Finding, Report
 
@@ -58,23 +58,29 @@ def judge_definition(
     when, first, rows = moments(conn, up_to, subject.view, thorough=at_all), dict[str, Finding](), 0
     for finding in _static(conn, subject, when[0]):
         first[finding.column] = finding
+    appends = reads_more(conn, subject)
     for at in when:
         cut(conn, subject, at, up_to, newest)
-        rows = max(rows, _judge_at(conn, subject, Comparison(subject, at, newest, _working(conn)), first))
+        comparison = Comparison(subject, at, newest, _working(conn))
+        rows = max(rows, _judge_at(conn, comparison, first, appends=appends))
     return Report(subject.view, "definition", subject.columns, rows, len(when), tuple(first.values()))
 
 
-def _judge_at(conn: psycopg.Connection, subject: Subject, comparison: Comparison, first: dict[str, Finding]) -> int:
-    """Judge one cut in both futures and keep the first finding of each column; return how many rows were compared."""
+def _judge_at(conn: psycopg.Connection, comparison: Comparison, first: dict[str, Finding], *, appends: bool) -> int:
+    """Judge one cut in both futures and keep the first finding of each column; return how many rows were compared.
+
+    Args:
+        appends: Whether the other future is also put into the tables that the SQL reads beside its working rows.
+    """
     rows = _compare(conn, comparison, ("leak_known",), None, "truncated", "bars", first)
     inputs, watermark, cause = ("leak_known", "leak_scrambled"), None, "bars"
     before = set(first)
-    if subject.reads_more:
+    if appends:
         conn.execute("savepoint true_past")
-        watermark, cause = _append(conn, subject, comparison.at)
+        watermark, cause = _append(conn, comparison.subject, comparison.at)
     scrambled: dict[str, Finding] = {}
     _compare(conn, comparison, inputs, watermark, "scrambled", cause, scrambled)
-    if subject.reads_more:
+    if appends:
         conn.execute("rollback to savepoint true_past")
         if scrambled:  # later rows, or what was appended beside them: the later rows alone say which
             _compare(conn, comparison, inputs, None, "scrambled", "bars", scrambled)

@@ -16,13 +16,13 @@ import psycopg
 from psycopg import sql
 
 from feature_store.leaks.project import Model
+from feature_store.leaks.subjects import TIMELESS, read_by_functions
 from trading.errors import InputError
 from trading.leaks.causes import kind_of
 from trading.leaks.findings import ROW_COLUMN, Finding, Report
 
 KEY = ("source", "symbol", "interval", "timestamp")  # those of them that a model has; symbol and timestamp at least
 MOMENTS = ("decision_at", "known_at")  # a row's moment, unless the declaration names another column
-TIMELESS = {"raw.sources"}  # says nothing about any moment
 KINDS = ("feature", "label", "series")
 _SHARES = [1 / 3, 0.5, 0.95]
 _NUMBERS = ("numeric", "double precision", "real")
@@ -34,16 +34,6 @@ join pg_depend as d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid an
 join pg_class as c on c.oid = d.refobjid
 join pg_namespace as n on n.oid = c.relnamespace
 where r.ev_class = 'pg_temp.leak_model'::regclass and c.oid <> r.ev_class order by 1
-"""
-# A function reads the true tables, whatever stands in for them in the model's own text.
-_READ_BY_FUNCTIONS = """
-select f.name, n.nspname || '.' || c.relname
-from jsonb_object_keys(features.functions_reached('pg_temp.leak_model'::regclass)) as f (name)
-join pg_proc as p on p.oid = to_regprocedure(f.name)
-cross join lateral regexp_matches(coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), '\\m(\\w+)\\.(\\w+)', 'g') as m
-join pg_namespace as n on n.nspname = m[1]
-join pg_class as c on c.relnamespace = n.oid and c.relname = m[2] and c.relkind in ('r', 'p', 'v', 'm')
-where n.nspname || '.' || c.relname <> all (%s) order by 1, 2 limit 1
 """
 _DESCRIBED = """
 select attname, format_type(atttypid, null) from pg_attribute
@@ -114,7 +104,8 @@ def _shape(conn: psycopg.Connection, model: Model) -> _Shape:
 
 
 def _refuse_reading_functions(conn: psycopg.Connection, model: Model) -> None:
-    found = conn.execute(_READ_BY_FUNCTIONS, (list(TIMELESS),)).fetchone()
+    """A function reads the true tables, whatever stands in for them in the model's own text."""
+    found = read_by_functions(conn, "pg_temp.leak_model")
     if found is not None:
         raise InputError(
             f"expected {model.name} to read relations itself, found the function {found[0]}, which reads {found[1]}: its "

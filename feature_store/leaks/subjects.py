@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,7 @@ from trading.errors import InputError
 
 INDICATORS = "marts.indicators"
 DAILY = "features.daily"
+TIMELESS = ("raw.sources",)  # says nothing about any moment
 WORKING = {INDICATORS: "pending_bars", DAILY: "pending_indicators"}
 
 
@@ -37,7 +40,7 @@ class Subject:
 
     @property
     def reads_more(self) -> bool:
-        """Whether the SQL reads tables beside its working rows; a daily one always may, through its functions."""
+        """Whether the SQL itself names tables beside its working rows; a daily one always may read news."""
         return self.view == DAILY or bool(re.search(r"\b(raw|features|trading|marts)\.\w+\b(?!\s*\()", self.sql))
 
     @property
@@ -110,12 +113,43 @@ select name from relations where name ~ '^(marts|staging|intermediate|reports)\\
 """
 
 
+_READ_BY_FUNCTIONS = """
+select f.name, n.nspname || '.' || c.relname
+from jsonb_object_keys(features.functions_reached(%s::regclass)) as f (name)
+join pg_proc as p on p.oid = to_regprocedure(f.name)
+cross join lateral regexp_matches(coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), '\\m(\\w+)\\.(\\w+)', 'g') as m
+join pg_namespace as n on n.nspname = m[1]
+join pg_class as c on c.relnamespace = n.oid and c.relname = m[2] and c.relkind in ('r', 'p', 'v', 'm')
+where n.nspname || '.' || c.relname <> all (%s) order by 1, 2 limit 1
+"""
+
+
+def read_by_functions(conn: psycopg.Connection, view: str) -> tuple[str, str] | None:
+    """Return a function that a view reaches and a relation that it reads; None if its functions read none."""
+    found = conn.execute(_READ_BY_FUNCTIONS, (view, list(TIMELESS))).fetchone()
+    return None if found is None else (found[0], found[1])
+
+
+def reads_more(conn: psycopg.Connection, subject: Subject) -> bool:
+    """Return whether the SQL reads tables beside its working rows, itself or through its functions."""
+    if subject.reads_more:
+        return True
+    with _reached(conn, subject) as view:
+        return read_by_functions(conn, view) is not None
+
+
 def current_only(conn: psycopg.Connection, subject: Subject) -> list[str]:
     """Return the relations that the SQL or its functions read and that keep no versions."""
+    with _reached(conn, subject):
+        return [row[0] for row in conn.execute(_CURRENT_ONLY)]
+
+
+@contextmanager
+def _reached(conn: psycopg.Connection, subject: Subject) -> Iterator[str]:
+    """Yield a view of the SQL, whose dependencies say what it reaches."""
     conn.execute(
         f"create temporary view leak_reached as with {subject.working} as"
         f" (select * from features.{subject.working}) select * from ({subject.sql}) as given"
     )
-    names = [row[0] for row in conn.execute(_CURRENT_ONLY)]
+    yield "pg_temp.leak_reached"
     conn.execute("drop view pg_temp.leak_reached")
-    return names

@@ -133,6 +133,16 @@ def test_a_leak_in_an_indicator_definition_is_named(lived_in, planted_as: str, k
     assert found["obv"].timestamp.startswith("2020-")
 
 
+def test_a_leak_through_a_function_of_an_indicator_definition_is_named(lived_in):
+    lived_in.conn.execute(
+        "create function features.newest_volume(of_source text, of_symbol text, at_time timestamptz) returns double precision"
+        " language sql stable return (select b.volume::double precision from raw.price_bars as b where b.symbol = of_symbol"
+        " and b.source = of_source and b.timestamp = at_time order by b.known_at desc limit 1)"
+    )
+    report = planted(lived_in, "state[11] as obv", "features.newest_volume(source, symbol, timestamp) as obv")
+    assert {finding.column: finding.kind for finding in report.findings} == {"obv": "restatement"}
+
+
 def test_news_that_is_read_by_its_publication_is_named(lived_in):
     report = planted(
         lived_in,
