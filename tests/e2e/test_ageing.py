@@ -162,7 +162,7 @@ def _changed_project(folder: Path) -> Path:
     project = folder / "dbt"
     shutil.copytree(DBT_PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
     indicators, daily = project / "models/marts/indicators.sql", project / "models/features/daily.sql"
-    old, new = ("case when state[1] >= {} then state[12] / 20.0".format(bars) for bars in (20, 21))
+    old, new = (f"case when state[1] >= {bars} then state[12] / 20.0" for bars in (20, 21))
     _edit(indicators, old, new)
     _edit(daily, "        macd,\n", "        macd,\n        macd - macd_signal as macd_gap,\n")
     return project

@@ -208,3 +208,23 @@ def test_the_leak_gate_says_nothing_of_rows_whose_version_was_compacted_and_stil
         report = judge_definition(conn, registered(conn, revised.active(view)))
     assert report.moments >= 2
     assert report.passed, report.sentences()
+
+
+def test_a_first_print_of_an_earlier_publication_stays_when_an_older_drop_came_later(warehouse: Any) -> None:
+    w, low, high = warehouse, Decimal(5), Decimal(50)
+
+    def publish(close: str, known_at: datetime) -> int:
+        watermark = w.publish("files", [w.Bar("AAA", DAY, Decimal(10), high, low, Decimal(close), 100, known_at)])
+        w.advance()
+        return int(watermark)
+
+    publish("10", datetime(2020, 1, 7, tzinfo=UTC))
+    publish("11", datetime(2020, 1, 8, tzinfo=UTC))
+    before = w.one("select raw.newest_watermark()")
+    publish("9", datetime(2020, 1, 6, 22, tzinfo=UTC))
+    service, span = w.store.newest_service("test"), (datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 2, 1, tzinfo=UTC))
+    asked = {"source": "files", "watermark": before}
+    assert w.store.training_set(service, ["AAA"], *span, **asked)["close"].tolist() == [10.0]
+    retention.compact(w.url, LATER)
+    assert w.store.training_set(service, ["AAA"], *span, **asked)["close"].tolist() == [10.0]
+    assert w.store.training_set(service, ["AAA"], *span, source="files")["close"].tolist() == [9.0]

@@ -109,3 +109,16 @@ def test_decisions_fills_and_open_positions_at_a_corrected_bar_are_named(world, 
     ]
     assert found["BBB"].positions == []  # it was sold again: nothing that is held rests on that fill
     assert found["AAA"].counts()["open_positions"] == 1
+
+
+def test_the_version_in_force_is_recalled_and_an_older_drop_lifts_nothing(empty_world, days):
+    world = empty_world
+    world.bars.publish("AAA", days[2], known_at=at(days[3], 12), opening="10.00")
+    world.bars.publish("AAA", days[2], known_at=at(days[3]), opening="10.50")
+    report = recall(world, of_day("AAA", days[2]), at(days[7], 23))
+    assert (report.changed, report.superseded) == (1, 1)
+    world.bars.publish("AAA", days[2], known_at=at(days[3], 6), opening="10.25")
+    standing = "select open::text, status from raw.recalled_bars where symbol = 'AAA'"
+    assert world.rows(standing) == [("10.000000", "open")]
+    world.bars.publish("AAA", days[2], known_at=at(days[7], 23.5), opening="10.75")
+    assert world.rows(standing) == [("10.000000", "lifted")]
