@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -17,6 +17,8 @@ from trading.ingestion.report import BatchReport
 from trading.ingestion.rows import RawRow
 from trading.quality.gate import Facts, Verdict
 
+# What a daily feed has every day: a bar that is not over yet, a placeholder for one that is to come.
+UNFINISHED = frozenset({"from_the_future", "missing_value"})
 _COUNTS = ("in", "published", "unchanged", "merged", "quarantined")
 _ABOUT = {"prices": "timestamp", "actions": "nominal_at", "news": "published_at", "universe": "nominal_at"}
 
@@ -44,9 +46,12 @@ class Judged:
         return self.parsed.rows_in - self.rows_merged - len(self.verdict.good)
 
     @property
-    def bad_share(self) -> float:
-        """The share of quarantined rows, 0..1."""
-        return self.rows_quarantined / self.parsed.rows_in if self.parsed.rows_in else 0.0
+    def rows_unfinished(self) -> int:
+        """The number of quarantined rows that break nothing but a rule of `UNFINISHED`."""
+        rules: dict[int, set[str]] = defaultdict(set)
+        for defect in self.defects:
+            rules[defect.number].add(defect.rule)
+        return sum(broken <= UNFINISHED for broken in rules.values())
 
     @property
     def broken(self) -> dict[str, int]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import psycopg
 
@@ -39,6 +39,7 @@ from trading.telemetry import current_trace_id
 MAX_BAD_SHARE = 0.2
 # A live drop is small and comes once: one bad row of four must not keep three good ones out (docs/decisions/0073).
 FEW_BAD_ROWS = 10
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def ingest(
@@ -67,7 +68,7 @@ def ingest(
         partition: A month `2004-05`, months `2004-05..2004-08`, or None for everything.
         run_id: The Dagster run, for the record.
         max_bad_share: Above this share of quarantined rows (0..1) nothing of the batch is published. Where None: a
-            fifth, and of a live batch only from the tenth bad row on.
+            fifth, and of a live batch only from the tenth bad row on; there, rows that are only unfinished do not count.
 
     Raises:
         InputError: the file or an argument is wrong as a whole; nothing was written.
@@ -107,6 +108,8 @@ def _received_at(now: datetime, delivered_at: datetime | None) -> datetime:
         return now
     if delivered_at.tzinfo is None:
         raise NaiveTimeError(f"expected a delivery time with a zone, found {delivered_at.isoformat()}; add its offset")
+    if delivered_at < _EARLIEST:  # also what the database or its driver could not hold
+        raise InputError(f"expected a delivery time from 1970 on, found {delivered_at.isoformat()}")
     if delivered_at > now:
         raise InputError(f"expected a delivery time that has passed, found {delivered_at.isoformat()}")
     return delivered_at
@@ -125,8 +128,8 @@ def _publish(
     store.put(delivery.payload)
     while True:
         judged = _judge(url, batch, parsed)
-        if (allowed := _allowed_share(batch, judged, max_bad_share)) < judged.bad_share:
-            raise _refuse(url, batch, judged, allowed)
+        if (refused := _too_bad(batch, judged, max_bad_share)) is not None:
+            raise _refuse(url, batch, judged, refused)
         with warehouse.publishing(url) as conn:
             watermark = warehouse.take_watermark(conn, f"ingest {batch.kind} of {batch.source}")
             if (found := warehouse.earlier_batch(conn, batch, "published")) is not None:
@@ -148,10 +151,25 @@ def _parsed(batch: Batch, delivery: Delivery) -> Parsed:
         raise
 
 
-def _allowed_share(batch: Batch, judged: Judged, asked: float | None) -> float:
-    if asked is not None:
-        return asked
-    return 1.0 if batch.mode == "live" and judged.rows_quarantined < FEW_BAD_ROWS else MAX_BAD_SHARE
+@dataclass(frozen=True)
+class _TooBad:
+    """Why a batch is refused: so many of so many rows are bad, and this share of them was allowed."""
+
+    bad: int
+    of: int
+    allowed: float
+
+
+def _too_bad(batch: Batch, judged: Judged, asked: float | None) -> _TooBad | None:
+    """Return why the batch is refused, or None; unless a share was asked for, a live drop's unfinished rows are left out."""
+    bad, of = judged.rows_quarantined, judged.parsed.rows_in
+    if asked is None and batch.mode == "live":
+        unfinished = judged.rows_unfinished
+        bad, of = bad - unfinished, of - unfinished
+        if bad < FEW_BAD_ROWS:
+            return None
+    allowed = MAX_BAD_SHARE if asked is None else asked
+    return _TooBad(bad, of, allowed) if of and bad / of > allowed else None
 
 
 def _judge(url: str, batch: Batch, parsed: Parsed) -> Judged:
@@ -228,15 +246,15 @@ def _first_known(versions: Sequence[VersionedRow]) -> dict[str, datetime]:
     return since
 
 
-def _refuse(url: str, batch: Batch, judged: Judged, max_bad_share: float) -> QualityError:
+def _refuse(url: str, batch: Batch, judged: Judged, why: _TooBad) -> QualityError:
     """Record the refused batch, once, and return the error that says why."""
     with warehouse.publishing(url) as conn:
         found = warehouse.earlier_batch(conn, batch, "refused")
         batch_id = found["batch_id"] if found else _write_refused(conn, batch, judged)
     broken = ", ".join(f"{rule} {count}" for rule, count in sorted(judged.broken.items()))
     return QualityError(
-        f"expected at most {max_bad_share:.0%} bad rows in {batch.payload_name}, found {judged.bad_share:.0%} "
-        f"({judged.rows_quarantined} of {judged.parsed.rows_in}: {broken}); nothing was published, "
+        f"expected at most {why.allowed:.0%} bad rows in {batch.payload_name}, found {why.bad / why.of:.0%} "
+        f"({why.bad} of {why.of}: {broken}); nothing was published, "
         f"see raw.quarantined_rows of batch {batch_id}" + _first_gap(judged)
     )
 

@@ -14,7 +14,7 @@ import psycopg
 
 from trading.adapters import gaps, warehouse
 from trading.adapters.placing import place_bars, to_rows
-from trading.errors import InputError, NoRowsError
+from trading.errors import InputError, NaiveTimeError, NoRowsError
 from trading.ingestion.candidates import Candidate, parse
 from trading.ingestion.folding import folded
 from trading.ingestion.gaps import rename
@@ -22,6 +22,11 @@ from trading.ingestion.ports import PayloadStore
 from trading.ingestion.reader import Kind, Mode, Reader
 from trading.ingestion.rows import RawRow, VersionedRow
 from trading.ingestion.versions import new_versions
+
+_QUARANTINED = """
+select row_number from raw.quarantined_rows
+where batch_id = %(batch_id)s and (%(rule)s::text is null or rule = %(rule)s)
+"""
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,10 @@ def good_rows(conn: psycopg.Connection, batch_id: int, batch: RecordedBatch, pay
     """Return the rows of a recorded batch that passed its gate, new to the warehouse then or not."""
     try:
         candidates = parse(payload, Reader.from_dict(batch.reader["request"])).candidates
-    except NoRowsError:  # a live drop of nothing
+    except (NoRowsError, NaiveTimeError):  # a live drop of nothing, or of nothing that could be read
         return []
+    # What could not be read then had no part in the batch, even where it can be read by now.
+    candidates = _without_quarantined(conn, batch_id, candidates, "unreadable_timestamp")
     rename(candidates, gaps.from_json(batch.reader.get("context", {}).get("parts", ())))
     if batch.kind == "prices":
         place_bars(conn, batch.source, candidates, batch.reader["context"]["calendars"])
@@ -84,9 +91,9 @@ def recorded_batch(conn: psycopg.Connection, batch_id: int) -> RecordedBatch:
     return RecordedBatch(*found)
 
 
-def _without_quarantined(conn: psycopg.Connection, batch_id: int, candidates: list[Candidate]) -> list[Candidate]:
-    refused = {
-        number
-        for (number,) in conn.execute("select row_number from raw.quarantined_rows where batch_id = %s", (batch_id,))
-    }
+def _without_quarantined(
+    conn: psycopg.Connection, batch_id: int, candidates: list[Candidate], rule: str | None = None
+) -> list[Candidate]:
+    asked = {"batch_id": batch_id, "rule": rule}
+    refused = {number for (number,) in conn.execute(_QUARANTINED, asked)}
     return [candidate for candidate in candidates if candidate.number not in refused]

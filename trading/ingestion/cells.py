@@ -19,7 +19,7 @@ _MISSING = frozenset({"", "nan", "null", "none", "na", "n/a", "nat"})
 LARGEST = {6: Decimal(10) ** 9, 8: Decimal(10) ** 12, 10: Decimal(10) ** 10}
 
 
-_DIGITS = re.compile(r"(19|20)\d{6}")  # 20240531
+_DIGITS = re.compile(r"(19|20)\d{6}")  # 20240531, as text or as a whole number
 
 
 class CellError(ValueError):
@@ -82,7 +82,7 @@ def when_of(name: str, cell: Cell) -> date | datetime | None:
     """
     if is_missing(cell):
         return None
-    found = _parsed_time(name, cell) if isinstance(cell, str) else cell
+    found = _parsed_time(name, str(cell)) if isinstance(cell, str) or _is_digits(cell) else cell
     if isinstance(found, datetime):
         if found.tzinfo is None:
             raise CellError("naive_timestamp", f"{name} is {cell!s}: a time without a zone")
@@ -90,6 +90,11 @@ def when_of(name: str, cell: Cell) -> date | datetime | None:
     if isinstance(found, date):
         return found
     raise CellError("unreadable_timestamp", f"{name} is {cell!r}")
+
+
+def _is_digits(cell: Cell) -> bool:
+    """Tell whether a whole number has the digits of a date; seconds since 1970 are no date: 20240531 would be in 1970."""
+    return isinstance(cell, int) and _DIGITS.fullmatch(str(cell)) is not None
 
 
 def _parsed_time(name: str, text: str) -> date | datetime:

@@ -25,7 +25,9 @@ from feature_store.services import newest_service
 from feature_store.store import FeatureStore
 from trading.adapters.ingest import ingest
 from trading.adapters.object_store import ObjectStore
+from trading.adapters.payload_rows import rows_of_payload
 from trading.adapters.sources.files import Files
+from trading.errors import InputError
 from trading.ingestion.report import BatchReport
 
 pytestmark = pytest.mark.engines
@@ -258,13 +260,55 @@ def test_the_same_payload_after_another_is_a_new_word_only_where_it_names_no_tim
 
 def test_few_bad_rows_never_keep_the_good_ones_of_a_live_drop_out(deliver: Callable[..., Any]) -> None:
     def lines(bad: int, good: int) -> list[str]:
-        return [f"S{n},2024-05-30,165,170,160,{'NaN' if n < bad else '166'},100" for n in range(bad + good)]
+        return [f"S{n},2024-05-30,165,170,160,{'-1' if n < bad else '166'},100" for n in range(bad + good)]
 
     assert deliver(*lines(9, 1), mode="live", max_bad_share=None).rows_published == 1
     with pytest.raises(Exception, match=r"expected at most 20% bad rows .* found 91%"):
         deliver(*lines(10, 1), mode="live", max_bad_share=None)
     with pytest.raises(Exception, match="found 25%"):
         deliver(*lines(1, 3), max_bad_share=None)
+
+
+def test_placeholders_and_unfinished_bars_never_keep_revisions_of_a_live_drop_out(deliver: Callable[..., Any]) -> None:
+    def session(day: str, close: str) -> list[str]:
+        return [f"S{n},{day},165,170,160,{close},100" for n in range(12)]
+
+    today = deliver(*session("2024-05-31", "166"), *session("2024-06-03", "167"), mode="live", max_bad_share=None)
+    assert (today.rows_published, today.quarantine) == (12, {"from_the_future": 12})
+    revised = deliver(*session("2024-05-31", "168"), *session("2024-05-30", "NaN"), mode="live", max_bad_share=None)
+    assert (revised.rows_published, revised.quarantine) == (12, {"missing_value": 12})
+    with pytest.raises(Exception, match=r"expected at most 20% bad rows .* found 100% \(12 of 12: .*missing_value 12"):
+        deliver(*session("2024-05-29", "-1"), *session("2024-05-30", "NaN"), mode="live", max_bad_share=None)
+    with pytest.raises(Exception, match="found 50%"):
+        deliver(*session("2024-05-31", "169"), *session("2024-05-30", "NaN"), mode="live", max_bad_share=0.2)
+    with pytest.raises(Exception, match="found 50%"):
+        deliver(*session("2024-05-28", "169"), *session("2024-05-29", "NaN"), max_bad_share=None)
+
+
+@pytest.mark.parametrize(
+    "when", ["0001-01-01T00:00:00+10:00", "0024-03-28T20:00:00+00:00", "1969-12-31T23:59:59+00:00"]
+)
+def test_a_delivery_before_1970_is_refused(deliver: Callable[..., Any], when: str) -> None:
+    with pytest.raises(InputError, match="expected a delivery time from 1970 on, found"):
+        deliver("A,2024-05-30,1,1,1,1,1", mode="live", delivered_at=datetime.fromisoformat(when))
+
+
+def test_whole_numbers_of_eight_digits_in_a_parquet_file_are_dates(
+    database_url: str, object_store_settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "drop.parquet"
+    row = {"symbol": "A", "date": 20240603, "open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0, "volume": 5}
+    pd.DataFrame([row, {**row, "date": 20240604}]).to_parquet(file)
+    settings = object_store_settings
+    store = ObjectStore(settings.endpoint, settings.access_key, settings.secret_key, settings.bucket)
+    now = datetime(2024, 7, 1, tzinfo=UTC)
+    with monkeypatch.context() as earlier:  # a release that could not read them: its batch stays what it was
+        earlier.setattr("trading.ingestion.cells._is_digits", lambda cell: False)
+        old = ingest(Files(file), "prices", mode="live", now=now, database_url=database_url, object_store=store)
+    with psycopg.connect(database_url) as conn:
+        assert (old.rows_published, rows_of_payload(conn, store, old.batch_ids[0])) == (0, [])
+    report = ingest(Files(file), "prices", now=now, database_url=database_url, object_store=store)
+    assert (report.rows_published, report.first_date, report.last_date) == (2, "2024-06-03", "2024-06-04")
 
 
 def test_nothing_in_a_csv_file_is_a_live_drop_and_no_history(deliver: Callable[..., Any]) -> None:

@@ -61,7 +61,7 @@ def test_what_is_no_number_of_the_column_breaks_a_rule(cell: Any, rule: str) -> 
 
 
 def test_a_time_keeps_its_zone_and_a_date_stays_a_date() -> None:
-    assert when_of("t", "2024-05-31") == when_of("t", "20240531") == date(2024, 5, 31)
+    assert when_of("t", "2024-05-31") == when_of("t", "20240531") == when_of("t", 20240531) == date(2024, 5, 31)
     assert when_of("t", "2024-05-31T14:30:00Z") == datetime(2024, 5, 31, 14, 30, tzinfo=UTC)
     assert when_of("t", "2024-05-31 10:30:00-04:00") == datetime(2024, 5, 31, 14, 30, tzinfo=UTC)
     assert when_of("t", None) is None
@@ -75,7 +75,11 @@ def test_a_time_keeps_its_zone_and_a_date_stays_a_date() -> None:
         (datetime(2024, 5, 31, 14, 30), "naive_timestamp"),  # noqa: DTZ001 - the point
         ("31.05.2024", "unreadable_timestamp"),
         ("2024-02-30", "unreadable_timestamp"),
-        (20240531, "unreadable_timestamp"),
+        (20240231, "unreadable_timestamp"),  # no day of a month
+        (1717113600, "unreadable_timestamp"),  # seconds since 1970: not guessed
+        (21010531, "unreadable_timestamp"),
+        (18990531, "unreadable_timestamp"),
+        (True, "unreadable_timestamp"),
     ],
 )
 def test_a_time_that_leaves_the_moment_open_breaks_a_rule(cell: Any, rule: str) -> None:
