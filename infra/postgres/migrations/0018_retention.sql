@@ -116,8 +116,6 @@ begin atomic
         );
 end;
 
-create index on trading.decisions (feature_row_id);
-
 -- Takes away what `features.compactable` names and remembers it. A session that still runs reads at a watermark of its
 -- own: while one does, nothing of that age is touched.
 create function features.compact(of_definition text, superseded_before timestamptz, of_trace text) returns bigint
