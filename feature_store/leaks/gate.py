@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trading.leaks.findings import Report
 
 DECLARED = "feature_store.declared"
-GATE_VERSION = "1"  # a change of what the gate judges makes every earlier verdict one of another gate
+GATE_VERSION = "2"  # a change of what the gate judges makes every earlier verdict one of another gate
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,17 @@ def judge_declared(declared: Sequence[Declared], world: Any, *, full: bool = Fal
     Args:
         full: Cut at every decision instead of some.
     """
+    from trading.leaks.asking import ask_early
     from trading.leaks.judging import judge
     from trading.leaks.specimen import specimen
 
-    market = specimen()
-    reports = [judge(one, market, full=full) for one in declared]
-    return reports if world is None else reports + [judge(one, world, full=full) for one in declared]
+    worlds = [specimen()] if world is None else [specimen(), world]
+    asked = ask_early(declared, worlds)
+    return [
+        judge(one, given, full=full, early=early)
+        for given, answers in zip(worlds, asked, strict=True)
+        for one, early in zip(declared, answers, strict=True)
+    ]
 
 
 def _told(report: Report) -> dict[str, Any]:

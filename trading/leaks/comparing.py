@@ -67,6 +67,19 @@ def changed(
     return found
 
 
+def differing(one: DataFrame, two: DataFrame) -> Changes:
+    """Return in which rows two answers to one question are not the same, whenever they are decided on."""
+    found: dict[str, MultiIndex] = {}
+    if len(unshared := one.index.symmetric_difference(two.index)):
+        found[ROW_COLUMN] = _by_time(MultiIndex.from_tuples(unshared, names=ROW))
+    shared = one.index.intersection(two.index)
+    for column in values(one):
+        after = two[column].reindex(shared) if column in two else Series(np.nan, index=shared)
+        if (differs := ~same(one[column].reindex(shared), after)).any():
+            found[column] = _by_time(MultiIndex.from_tuples(shared[differs], names=ROW))
+    return found
+
+
 def same(before: Series[Any], after: Series[Any]) -> NDArray[np.bool_]:
     """Return where two columns hold the same value."""
     if before.dtype.kind in "fiub" and after.dtype.kind in "fiub":
@@ -78,6 +91,20 @@ def same(before: Series[Any], after: Series[Any]) -> NDArray[np.bool_]:
     equal = np.fromiter((_equal(a, b) for a, b in zip(one, two, strict=True)), dtype=bool, count=len(one))
     either: NDArray[np.bool_] = both_missing | equal
     return either
+
+
+def value_at(rows: DataFrame, place: Any, column: str) -> Any:
+    """Return one value as JSON can hold it; None where it is missing."""
+    if column == ROW_COLUMN:
+        return "present" if place in rows.index else None
+    value = rows[column].get(place) if column in rows else None
+    if value is None or pd.isna(value):
+        return None
+    return (
+        float(value)
+        if isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
+        else str(value)
+    )
 
 
 def _equal(one: Any, two: Any) -> bool:

@@ -18,6 +18,8 @@ PRICE = "price"
 _RUN = 8  # decisions one after the other: a week of sessions and more
 FUTURES = ("truncated", "scrambled")
 _SHARES = (1 / 3, 1 / 2, 0.95)  # of the decisions: early, in the middle, near the end
+EARLY = 1 + len(_SHARES)  # worlds that a definition is asked on before it sees a whole one
+_WARM_UP = (3, 12, 18)  # just before windows of 5, 14 and 20 bars are full
 
 
 def decisions(declared: Declared, world: World, made: DataFrame, fitted_until: datetime | None) -> Series[Any]:
@@ -64,14 +66,25 @@ def training_end(world: World) -> datetime:
     return chosen
 
 
+def early_moments(world: World, fitted_until: datetime | None) -> list[datetime]:
+    """Return when to cut before anything is known of a definition's own decisions: the first bar and parts of the way.
+
+    For most definitions these are moments of `cuts` as well, and cost nothing more.
+    """
+    first = world.first_prints("bars" if len(world.bars) else "features")
+    moments = pd.DatetimeIndex(first[DECISION].unique()).sort_values()
+    chosen = sorted({moments[int((len(moments) - 1) * share)] for share in (0, *_SHARES)}) if len(moments) else []
+    return [at.to_pydatetime() for at in chosen if fitted_until is None or at >= pd.Timestamp(fitted_until)]
+
+
 def cuts(
-    world: World, decided: Series[Any], inputs: tuple[str, ...], *, full: bool = False
+    world: World, made: DataFrame, decided: Series[Any], inputs: tuple[str, ...], *, full: bool = False
 ) -> list[tuple[datetime, tuple[str, ...]]]:
     """Return the moments to cut at, each with the futures to put behind it, the most telling first.
 
-    The first decision and parts of the way; just before the first and the last event of each kind; and a run of
-    decisions one after the other, for what looks ahead in some rows only (a filled hole, a weekday). Taking the future
-    away is enough to see those. `full`: every decision.
+    The first decision and parts of the way; just before the first and the last event of each kind; the warm-up; and a
+    run of decisions one after the other, for what looks ahead in some rows only (a filled hole, a weekday). Taking the
+    future away is enough to see those. `full`: every decision.
     """
     moments = pd.DatetimeIndex(decided.dropna().unique()).sort_values()
     if not len(moments):
@@ -79,11 +92,30 @@ def cuts(
     last = len(moments) - 1
     chosen: dict[Any, tuple[str, ...]] = {moments[0]: FUTURES[:1]}
     chosen |= {moments[int(last * share)]: FUTURES for share in _SHARES}
-    further = [*_before(moments, events(world, inputs))]
+    further = [*_before(moments, events(world, inputs)), *_warm_up(made, decided)]
     further += list(moments) if full else list(moments[last // 2 : last // 2 + _RUN])
     for moment in further:
         chosen.setdefault(moment, FUTURES[:1])
     return [(moment.to_pydatetime(), futures) for moment, futures in chosen.items()]
+
+
+def _warm_up(made: DataFrame, decided: Series[Any]) -> list[Any]:
+    """Return decisions in the first bars of the series that begin first and last, and where a column's values begin.
+
+    A value that is filled from behind is the first one of its column: the cut at its own decision takes it away.
+    """
+    by_symbol = decided.dropna().groupby(level="symbol")
+    begins = by_symbol.min().sort_values(kind="stable")
+    found: set[Any] = set()
+    for symbol in begins.index[[0, -1]]:
+        own = pd.DatetimeIndex(by_symbol.get_group(symbol).unique()).sort_values()
+        found |= {own[place] for place in _WARM_UP if place < len(own)}
+    for column in (name for name in made.columns if name != DECISION):
+        present = decided[made[column].notna()].dropna()
+        if len(present):
+            first = present.groupby(level="symbol").min()
+            found |= {first.min(), first.max()}
+    return sorted(found)
 
 
 def _before(moments: pd.DatetimeIndex, known: dict[str, pd.DatetimeIndex]) -> list[Any]:

@@ -25,6 +25,7 @@ REMEDIES: Mapping[str, str] = {
     "same_bar_fill": "priced by what was known when it was decided: fill at the open of the next bar",
     "mixed_split": "a training row's label ends after the first test row: cut by time, with an embargo of the label's horizon",
     "not_repeatable": "the same input gives another answer: fix the seed, or sort before you group",
+    "keeps_state": "it answers otherwise after it has seen more: keep nothing between calls, neither a global nor a cache",
     "fails_without_future": "it ends in an error when the future is taken away: do not look rows up that may not be there",
     "current_only": "it reads a table that holds today's version only: read the versioned rows as of the decision",
     "unknown": "a past value changes with the future: find what it reads after its decision",

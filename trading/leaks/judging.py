@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,10 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from trading.errors import InputError
+from trading.leaks.asking import Early, ask, ask_early, other_world
 from trading.leaks.causes import PARTS, kind_of
-from trading.leaks.comparing import Changes, as_rows, changed, values
-from trading.leaks.deciding import FUTURES, PRICE, bars_later, cuts, decisions, training_end
+from trading.leaks.comparing import Changes, changed, differing, value_at, values
+from trading.leaks.deciding import FUTURES, PRICE, bars_later, cuts, decisions
 from trading.leaks.declaring import Declared
 from trading.leaks.findings import ROW_COLUMN, Finding, Report
 from trading.leaks.splitting import judge_split
@@ -23,13 +23,19 @@ from trading.leaks.world import ROW, World
 SEED = 7
 
 
-def judge(declared: Declared, world: World, seed: int = SEED, *, full: bool = False) -> Report:
+def judge(
+    declared: Declared, world: World, seed: int = SEED, *, full: bool = False, early: Early | None = None
+) -> Report:
     """Return what leaks of a definition, one finding per column with its first row; `full` cuts at every decision.
 
+    Args:
+        early: Its answers of before any whole world was asked, where several definitions share a module.
+
     Raises:
-        InputError: it fails on the whole world, gives no rows with symbol and timestamp, or none that can be judged.
+        InputError: it fails on the whole world, gives no rows with symbol and timestamp, no values, or none that can be judged.
     """
-    return _Case.of(declared, world, seed).report(full=full)
+    early = early or ask_early([declared], [world])[0][0]
+    return _Case.of(declared, world, seed, early).report(full=full)
 
 
 @dataclass
@@ -39,15 +45,14 @@ class _Case:
     declared: Declared
     world: World
     seed: int
-    fitted_until: datetime | None
+    early: Early
     full: DataFrame
     decided: dict[str, Series[Any]]
 
     @classmethod
-    def of(cls, declared: Declared, world: World, seed: int) -> _Case:
-        until = training_end(world) if declared.kind == "normalisation" else None
+    def of(cls, declared: Declared, world: World, seed: int, early: Early) -> _Case:
         try:
-            made = as_rows(declared.name, _call(declared, world, until))
+            made = ask(declared, world, early.fitted_until)
         except InputError:
             raise
         except Exception as error:
@@ -55,7 +60,10 @@ class _Case:
             raise InputError(f"expected {declared.name} to answer on the gate's world, found {reason}") from error
         if not len(made):
             raise InputError(f"expected rows of {declared.name} that can be judged, found 0 rows")
-        case = cls(declared, world, seed, until, made, {})
+        if not values(made):
+            found = ", ".join([*ROW, *made.columns])
+            raise InputError(f"expected at least one column of values of {declared.name}, found {found} only")
+        case = cls(declared, world, seed, early, made, {})
         case.decided = {ROW_COLUMN: case.decisions_of(case.full, world)}
         if declared.kind == "strategy":
             if PRICE not in case.full:
@@ -73,17 +81,23 @@ class _Case:
                 self.decided[ROW_COLUMN],
             )
             return self._report(len(self.full), 1, findings)
-        moments = cuts(self.world, self.decided[ROW_COLUMN], self.declared.inputs, full=full)
+        decided = self.decided[ROW_COLUMN]
+        moments = cuts(self.world, self.full, decided, self.declared.inputs, full=full)
+        asked = {moment for moment, _ in moments}
+        moments += [(at, FUTURES[:1]) for at in self.early.answers if at not in asked and at >= decided.min()]
         judged = int((self.decided[ROW_COLUMN] <= max(moments)[0]).sum()) if moments else 0
         if not judged:
             raise InputError(f"expected rows of {self.declared.name} that can be judged, found {len(self.full)} rows")
         first: dict[str, Finding] = {}
         self._keep(first, self._repeated())
+        remembered = [] if first else self._remembered()
         for moment, futures in moments:
             if futures != FUTURES and first.keys() >= set(values(self.full)):
                 break
             for future in futures:
                 self._keep(first, self._judged_at(moment, future, first))
+        # What a definition remembers explains whatever else was found in the column.
+        first |= {one.column: replace(first.get(one.column, one), kind=one.kind) for one in remembered}
         return self._report(judged, len(moments), list(first.values()))
 
     def _report(self, rows: int, moments: int, findings: list[Finding]) -> Report:
@@ -100,13 +114,28 @@ class _Case:
 
     def _repeated(self) -> list[Finding]:
         """Ask the same again: what is not repeatable cannot be judged, and is a finding of its own."""
-        again = as_rows(self.declared.name, _call(self.declared, self.world, self.fitted_until))
+        again = ask(self.declared, self.world, self.early.fitted_until)
         end = self.decided[ROW_COLUMN].max()
         changes = self._changed(again, self.world, end)
         return [
             self._finding(column, rows, again, end, "scrambled", "not_repeatable", "nothing")
             for column, rows in changes.items()
         ]
+
+    def _remembered(self) -> list[Finding]:
+        """Ask an early question again, now that the whole was seen: another answer comes from what it kept."""
+        for moment, before in self.early.answers.items():
+            if isinstance(before, Exception) or before.empty:
+                continue
+            try:
+                again = self._asked(moment, "truncated", None)
+            except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+                return [replace(self._failed(moment, "truncated", error), kind="keeps_state")]
+            return [
+                self._finding(column, rows, again, moment, "truncated", "keeps_state", "several", before)
+                for column, rows in differing(before, again).items()
+            ]
+        return []
 
     def _judged_at(self, moment: datetime, future: str, known: dict[str, Finding]) -> list[Finding]:
         try:
@@ -127,8 +156,15 @@ class _Case:
         return found
 
     def _other(self, moment: datetime, future: str, parts: frozenset[str] | None) -> tuple[DataFrame, World]:
-        world = _other_world(self.world, future, moment, self.seed, parts)
-        return as_rows(self.declared.name, _call(self.declared, world, self.fitted_until)), world
+        world = other_world(self.world, future, moment, self.seed, parts)
+        early = self.early.answers.get(moment) if future == "truncated" and parts is None else None
+        if isinstance(early, Exception):
+            raise early
+        return (self._asked(moment, future, parts) if early is None else early), world
+
+    def _asked(self, moment: datetime, future: str, parts: frozenset[str] | None) -> DataFrame:
+        world = other_world(self.world, future, moment, self.seed, parts)
+        return ask(self.declared, world, self.early.fitted_until)
 
     def _changed(self, other: DataFrame, world: World, moment: Any) -> Changes:
         extra = other.index.difference(self.full.index)
@@ -147,7 +183,7 @@ class _Case:
 
     def decisions_of(self, rows: DataFrame, world: World) -> Series[Any]:
         """Return when each row is decided on, as seen in `world`."""
-        return decisions(self.declared, world, rows, self.fitted_until)
+        return decisions(self.declared, world, rows, self.early.fitted_until)
 
     def _explained(self, column: str, rows: Any, other: DataFrame, moment: datetime, future: str) -> Finding:
         cause = self._cause(column, rows[0], moment, future)
@@ -167,10 +203,11 @@ class _Case:
         return "several"
 
     def _finding(
-        self, column: str, rows: Any, other: DataFrame, moment: Any, future: str, kind: str, cause: str
+        self, column: str, rows: Any, other: DataFrame, moment: Any, future: str, kind: str, cause: str, was: Any = None
     ) -> Finding:
         symbol, timestamp = rows[0]
-        before, after = _value(self.full, rows[0], column), _value(other, rows[0], column)
+        before = value_at(self.full if was is None else was, rows[0], column)
+        after = value_at(other, rows[0], column)
         both = isinstance(before, float) and isinstance(after, float)
         return Finding(
             column=column,
@@ -204,32 +241,6 @@ class _Case:
         rows = pd.MultiIndex.from_tuples(sorted(early, key=lambda place: (place[1], place[0])), names=ROW)
         unfilled = other.assign(**{PRICE: np.nan})
         return [self._finding(PRICE, rows, unfilled, moment, "truncated", "same_bar_fill", "bars")]
-
-
-@lru_cache(maxsize=32)
-def _other_world(world: World, future: str, moment: datetime, seed: int, parts: frozenset[str] | None) -> World:
-    """Return the world cut off; kept, because the definitions of one run are cut at the same moments."""
-    return world.truncated(moment, parts) if future == "truncated" else world.scrambled(moment, seed, parts)
-
-
-def _call(declared: Declared, world: World, fitted_until: datetime | None) -> Any:
-    """Ask a definition; it may write into what it is handed."""
-    given = World(**{name: frame.copy() for name, frame in world.frames().items() if name in declared.inputs})
-    return declared.function(given, fitted_until) if declared.kind == "normalisation" else declared.function(given)
-
-
-def _value(rows: DataFrame, place: Any, column: str) -> Any:
-    """Return one value as JSON can hold it; None where it is missing."""
-    if column == ROW_COLUMN:
-        return "present" if place in rows.index else None
-    value = rows[column].get(place) if column in rows else None
-    if value is None or pd.isna(value):
-        return None
-    return (
-        float(value)
-        if isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
-        else str(value)
-    )
 
 
 def _moment(value: Any) -> str:

@@ -27,7 +27,7 @@ def declared_in_file(path: Path) -> list[Declared]:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a file that exits would end the command with its own code, 0 perhaps
         raise InputError(f"expected {path} to load, found {type(error).__name__}: {error}") from error
     if not (found := _declared(module)):
         raise InputError(

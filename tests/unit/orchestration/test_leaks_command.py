@@ -54,10 +54,15 @@ def test_json_says_the_same(tmp_path: Path):
     ("text", "said"),
     [
         ("x = 1", "expected a function with a decorator of trading.leaks"),
+        ("import sys\nsys.exit(0)", "to load, found SystemExit: 0"),
+        (CLEAN.replace("    bars =", "    raise SystemExit(0)\n    bars ="), "to return rows, found SystemExit: 0"),
+        (CLEAN.replace(".assign(momentum=value)", ""), "expected at least one column of values of momentum"),
         ("import nothing_of_this_name", "to load, found ModuleNotFoundError"),
     ],
 )
-def test_a_file_that_declares_nothing_or_does_not_load_is_refused(tmp_path: Path, text: str, said: str):
+def test_a_file_that_declares_nothing_that_can_be_judged_or_does_not_load_is_refused(
+    tmp_path: Path, text: str, said: str
+):
     done = check(tmp_path, text)
     assert isinstance(done.exception, InputError)
     assert said in str(done.exception)
@@ -66,3 +71,28 @@ def test_a_file_that_declares_nothing_or_does_not_load_is_refused(tmp_path: Path
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path):
     done = CliRunner().invoke(leaks, ["check", str(tmp_path / "none.py")])
     assert "expected a Python file, found" in str(done.exception)
+
+
+def test_what_one_function_saw_does_not_hide_the_leak_of_the_next(tmp_path: Path):
+    shared = """
+SEEN = []
+
+@feature
+def innocent(world: World):
+    bars = world.first_prints()
+    if not SEEN or len(SEEN[0]) < len(bars):
+        SEEN[:] = [bars]
+    return bars[["symbol", "timestamp", "decision_at"]].assign(close=bars["close"])
+
+@feature
+def reads_it(world: World):
+    innocent(world)
+    later = SEEN[0].assign(value=SEEN[0].groupby("symbol")["close"].shift(-1))[["symbol", "timestamp", "value"]]
+    bars = world.first_prints()[["symbol", "timestamp", "decision_at"]]
+    return bars.merge(later, on=["symbol", "timestamp"], how="left")
+"""
+    done = check(tmp_path, CLEAN + shared)
+    assert done.exit_code == 1, done.output
+    assert "innocent (feature): no leak" in done.output
+    assert "reads_it (feature): LEAK: value of" in done.output
+    assert "keep nothing between calls" in done.output

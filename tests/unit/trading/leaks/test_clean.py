@@ -159,6 +159,10 @@ def test_nothing_of_what_was_known_differs_in_another_future(market: World):
         (DataFrame({"symbol": ["A"], "value": [1.0]}), "found symbol, value"),
         (DataFrame({"symbol": ["A"], "timestamp": [pd.Timestamp("2019-01-02")]}), "expected zoned timestamps"),
         (DataFrame({"symbol": ["A"] * 2, "timestamp": [pd.Timestamp("2019-01-02", tz="UTC")] * 2}), "A'.* twice"),
+        (
+            DataFrame({"symbol": ["A"], "timestamp": [pd.Timestamp("2019-01-02", tz="UTC")]}),
+            "expected at least one column of values of odd, found symbol, timestamp only",
+        ),
         (DataFrame({"symbol": [], "timestamp": pd.DatetimeIndex([], tz="UTC")}), "that can be judged, found 0 rows"),
     ],
 )
@@ -169,6 +173,15 @@ def test_an_answer_that_cannot_be_judged_is_refused_in_one_line(made, said: str,
 
     with pytest.raises(InputError, match=said):
         judge(declaration_of(odd), market)
+
+
+def test_a_definition_that_exits_is_refused_in_one_line(market: World):
+    @feature
+    def leaving(world: World) -> DataFrame:
+        raise SystemExit(0)
+
+    with pytest.raises(InputError, match="expected leaving to return rows, found SystemExit: 0"):
+        judge(declaration_of(leaving), market)
 
 
 def test_a_definition_is_handed_the_inputs_it_declares_and_no_others(market: World):

@@ -341,6 +341,28 @@ def late_bar_taken_as_if_on_time(world: World) -> DataFrame:
     return rows(bars, value=pd.Series(closes, index=bars.index).rolling(3).mean())
 
 
+@leak("value", "looks_ahead")
+@feature(inputs=BARS)
+def warm_up_filled_from_behind(world: World) -> DataFrame:
+    bars = first(world)
+    means = by_symbol(bars).rolling(27).mean().droplevel(0)
+    return rows(bars, value=means.groupby(bars["symbol"]).bfill(limit=3))
+
+
+SEEN: list[DataFrame] = []
+
+
+@leak("value", "keeps_state")
+@feature(inputs=BARS)
+def remembers_the_largest_world(world: World) -> DataFrame:
+    bars = first(world)
+    if not SEEN or len(SEEN[0]) < len(bars):
+        SEEN[:] = [bars]
+    later = by_symbol(SEEN[0]).shift(-1)
+    known = SEEN[0].assign(value=later)[["symbol", "timestamp", "value"]]
+    return rows(bars).merge(known, on=["symbol", "timestamp"], how="left")
+
+
 @pytest.fixture(scope="module")
 def market() -> World:
     return specimen()
