@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
 
+from orchestration.asked_times import refuse_out_of_range
 from trading.adapters.recalls import Asked
 from trading.errors import InputError, NaiveTimeError
 
@@ -36,6 +37,7 @@ def _moment(option: str, text: str | None, *, is_end: bool = False) -> datetime 
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise InputError(f"expected {option} as a date such as 2012-03-01, found {text!r}") from error
+    refuse_out_of_range(f"{option} as a date", moment, text)
     if len(text) <= _DATE_LENGTH:
         day = datetime.combine(moment.date(), time(), UTC)
         return day + timedelta(days=1, microseconds=-1) if is_end else day

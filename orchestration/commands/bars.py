@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestration.asked_times import NUMBER, moment_of
 from trading.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _SHOWN = 10
     help="By splits up to each bar; the same with the newest prices as traded; or dividends reinvested too.",
 )
 @click.option("--as-of", "as_of", help="A time with its zone, such as 2012-06-01T20:15:00Z. Default: now.")
-@click.option("--watermark", type=int, help="Only what was published up to this number. Default: everything.")
+@click.option("--watermark", type=NUMBER, help="Only what was published up to this number. Default: everything.")
 @click.option("--interval", default="1d", show_default=True, help="The length of a bar, such as 1h.")
 @click.option("--source", help="Whose prices. Default: the source of best precedence that has the symbol.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
@@ -44,8 +45,8 @@ def bars(
 ) -> None:
     """Show the bars of SYMBOLS as they were known at a time, adjusted. Prices and factors are exact decimals, as text."""
     from infra.local.endpoints import Endpoints
-    from orchestration.commands.features import moment_of
     from trading.adapters.adjusted_bars import adjusted_bars
+    from trading.adapters.known_names import refuse_unknown_interval, refuse_unknown_source, refuse_unknown_symbols
     from trading.adapters.postgres import connection
     from trading.adapters.warehouse import newest_watermark
 
@@ -54,6 +55,9 @@ def bars(
         raise InputError(f"expected symbols such as AAPL,MSFT, found {symbols!r}")
     moment = moment_of(as_of) if as_of else datetime.now(UTC)
     with connection(Endpoints.resolve(os.environ).postgres_url) as conn:
+        refuse_unknown_source(conn, source)
+        refuse_unknown_symbols(conn, names)
+        refuse_unknown_interval(conn, interval, names)
         up_to = newest_watermark(conn) if watermark is None else watermark
         found = [
             adjusted_bars(conn, name, moment, up_to, adjustment=adjustment, interval=interval, source=source)

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestration.asked_times import NUMBER
+
 if TYPE_CHECKING:
     from infra.local.endpoints import Endpoints
 
 
 @click.command("blast-radius")
-@click.option("--batch", type=int, help="A batch: what it corrected, and what of it was corrected or recalled since.")
+@click.option(
+    "--batch", type=NUMBER, help="A batch: what it corrected, and what of it was corrected or recalled since."
+)
 @click.option("--symbol", help="A symbol: its bars, splits and news that were corrected, late or recalled.")
 @click.option("--from", "first", help="The first bar, such as 2012-03-01. With --symbol; default: its first.")
 @click.option("--to", "last", help="The last bar, included. With --symbol; default: its last.")
@@ -49,10 +53,13 @@ def blast_radius(
 
 def _traced(endpoints: Endpoints, asked: Any) -> Any:
     from feature_store.blast_report import blast_radius as trace
+    from trading.adapters.known_names import refuse_unknown_source, refuse_unknown_symbols
     from trading.adapters.postgres import connection
     from trading.adapters.registry import ModelRegistry
 
     with connection(endpoints.postgres_url, application="tradeloom-blast-radius") as conn:
+        refuse_unknown_source(conn, asked.source)
+        refuse_unknown_symbols(conn, [asked.symbol] if asked.symbol is not None else [])
         return trace(conn, asked, ModelRegistry(endpoints.mlflow_url))
 
 

@@ -13,7 +13,7 @@ import click
 @click.option(
     "--older-than",
     "days",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 36_500),
     default=90,
     show_default=True,
     help="Only versions superseded more than this many days ago.",

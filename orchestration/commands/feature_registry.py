@@ -30,7 +30,7 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON."
 def list_features(as_of: str | None, as_json: bool) -> None:
     """List views, services and features: what is kept up, how fresh it is, and how often it has no value."""
     from feature_store import registry
-    from orchestration.commands.features import moment_of
+    from orchestration.asked_times import moment_of
 
     moment = moment_of(as_of) if as_of else datetime.now(UTC)
     with _warehouse() as conn:

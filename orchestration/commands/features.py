@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestration.asked_times import NUMBER, moment_of
 from orchestration.doors import Door, Doors
-from trading.errors import InputError, NaiveTimeError
+from trading.errors import InputError
 
 if TYPE_CHECKING:
     from feature_store.rows import FeatureRow
@@ -33,7 +34,7 @@ SUBCOMMANDS = {
 @click.group(cls=Doors, doors=SUBCOMMANDS, invoke_without_command=True, subcommand_metavar="[COMMAND [ARGS]...]")
 @click.option("--symbols", help="Comma-separated, such as AAPL,MSFT.  [required without a command]")
 @click.option("--as-of", "as_of", help="A time with its zone, such as 2012-06-01T20:15:00Z. Default: now.")
-@click.option("--watermark", type=int, help="Only what was published up to this number. Default: everything.")
+@click.option("--watermark", type=NUMBER, help="Only what was published up to this number. Default: everything.")
 @click.option("--source", help="Whose prices. Default: the source of best precedence that has the symbol.")
 @click.option("--history", is_flag=True, help="Every bar known then, not only each symbol's newest.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
@@ -71,22 +72,32 @@ def _rows(
 ) -> None:
     from feature_store import FeatureStore
     from infra.local.endpoints import Endpoints
+    from trading.adapters.known_names import refuse_unknown_source
+    from trading.adapters.postgres import connection
 
     moment = moment_of(as_of) if as_of else datetime.now(UTC)
     names = [name.strip() for name in symbols.split(",") if name.strip()]
     if not names:
         raise InputError(f"expected symbols such as AAPL,MSFT, found {symbols!r}")
-    store = FeatureStore(Endpoints.resolve(os.environ).postgres_url)
+    url = Endpoints.resolve(os.environ).postgres_url
+    if source is not None:
+        with connection(url) as conn:
+            refuse_unknown_source(conn, source)
+    store = FeatureStore(url)
     rows = (
         _history(store, names, moment, watermark, source)
         if history
         else _latest(store, names, moment, watermark, source)
     )
     store.close()
+    there = {row["symbol"] for row in rows}
+    without = [name for name in dict.fromkeys(names) if name not in there]
     if as_json:
-        click.echo(json.dumps({"as_of": moment.isoformat(), "rows": rows}))
+        click.echo(json.dumps({"as_of": moment.isoformat(), "rows": rows, "without_rows": without}))
     else:
-        _print(rows, moment)
+        _print(rows)
+        if without:
+            click.echo(f"no features of {', '.join(without)} were known at {moment.isoformat()}")
 
 
 def _latest(
@@ -128,30 +139,12 @@ def _plain(value: Any) -> Any:
     return None if value != value else value
 
 
-def _print(rows: list[dict[str, Any]], moment: datetime) -> None:
-    if not rows:
-        click.echo(f"no features were known at {moment.isoformat()}")
+def _print(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         numbers = ", ".join(
             f"{name} {row[name]:.6g}" for name in ("close", "rsi_14", "macd", "sentiment") if row[name] is not None
         )
         click.echo(f"{row['symbol']:8} {row['timestamp'][:10]}  known {row['known_at']}  {numbers}{_age(row)}")
-
-
-def moment_of(text: str) -> datetime:
-    """Return a time that was given with its zone.
-
-    Raises:
-        InputError: it is no time; NaiveTimeError: it has no zone.
-    """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"expected a time such as 2012-06-01T20:15:00Z, found {text!r}") from error
-    if moment.tzinfo is None:
-        zoned = f"{text}T00:00:00Z" if len(text) == len("2012-06-01") else f"{text}Z"
-        raise NaiveTimeError(f"expected a time with its zone, found {text!r}; add one, such as {zoned}")
-    return moment
 
 
 def _age(row: dict[str, Any]) -> str:

@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
+from orchestration.asked_times import NUMBER
 from trading.errors import InputError
 
 
 @click.command()
-@click.option("--batch", type=int, help="Every bar of a batch that is still in force.")
+@click.option("--batch", type=NUMBER, help="Every bar of a batch that is still in force.")
 @click.option("--symbol", help="Bars of a symbol; with --from and --to.")
 @click.option("--from", "first", help="The first bar, such as 2012-03-01.")
 @click.option("--to", "last", help="The last bar, included.")

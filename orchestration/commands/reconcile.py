@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from trading.errors import InputError, NaiveTimeError
+from orchestration.asked_times import day_of, moment_of
+from trading.errors import InputError
 
 if TYPE_CHECKING:
     from trading.reconciliation.findings import Reconciliation
@@ -44,14 +45,18 @@ def reconcile(
     from trading.adapters.reconcile import Question, reconcile
 
     names = [name.strip() for name in (symbols or "").split(",") if name.strip()]
+    if symbols is not None and not names:
+        raise InputError(f"expected symbols such as AAPL,MSFT, found {symbols!r}")
     question = Question(
-        as_of=_moment(as_of) if as_of else datetime.now(UTC),
+        as_of=moment_of(as_of) if as_of else datetime.now(UTC),
         source=source,
         symbols=names or None,
         interval=interval,
-        first=_day(first) if first else None,
-        last=_day(last) if last else None,
+        first=day_of(first) if first else None,
+        last=day_of(last) if last else None,
     )
+    if question.first is not None and question.last is not None and question.first > question.last:
+        raise InputError(f"expected --from before --to, found {first} after {last}")
     with connection(Endpoints.resolve(os.environ).postgres_url) as conn:
         found = reconcile(conn, question)
     click.echo(json.dumps(found.as_dict()) if as_json else in_words(found))
@@ -69,20 +74,3 @@ def in_words(found: Reconciliation) -> str:
     if (more := len(found.findings) - _SHOWN) > 0:
         lines.append(f"... and {more} more; --json has them all")
     return "\n".join([*lines, found.sentence()])
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"expected a day such as 2012-01-03, found {text!r}") from error
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"expected a time such as 2012-06-01T20:15:00Z, found {text!r}") from error
-    if moment.tzinfo is None:
-        raise NaiveTimeError(f"expected a time with its zone, found {text!r}; add Z or its offset")
-    return moment

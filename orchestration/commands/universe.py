@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import click
 
+from orchestration.asked_times import NUMBER, day_of, moment_of
 from trading.errors import InputError
 
 
@@ -17,18 +18,17 @@ from trading.errors import InputError
     "--on", "on_date", help="The date of membership, such as 2012-06-01. Default: the date of --as-of in UTC."
 )
 @click.option("--as-of", "as_of", help="A time with its zone, such as 2012-06-01T20:15:00Z. Default: now.")
-@click.option("--watermark", type=int, help="Only what was published up to this number. Default: everything.")
+@click.option("--watermark", type=NUMBER, help="Only what was published up to this number. Default: everything.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 def universe(name: str, on_date: str | None, as_of: str | None, watermark: int | None, as_json: bool) -> None:
     """Show the members of the universe NAME, as `tradeloom ingest universe` delivered them."""
     from infra.local.endpoints import Endpoints
-    from orchestration.commands.features import moment_of
     from trading.adapters.postgres import connection
     from trading.adapters.universes import members, universe_names
     from trading.adapters.warehouse import newest_watermark
 
     moment = moment_of(as_of) if as_of else datetime.now(UTC)
-    day = _date(on_date) if on_date else moment.astimezone(UTC).date()
+    day = day_of(on_date) if on_date else moment.astimezone(UTC).date()
     with connection(Endpoints.resolve(os.environ).postgres_url) as conn:
         up_to = newest_watermark(conn) if watermark is None else watermark
         names = universe_names(conn)
@@ -38,10 +38,3 @@ def universe(name: str, on_date: str | None, as_of: str | None, watermark: int |
         raise InputError(f"expected the name of a universe, not {name!r}: {known}")
     told = {"universe": name, "on": day.isoformat(), "as_of": moment.isoformat(), "watermark": up_to, "symbols": found}
     click.echo(json.dumps(told) if as_json else f"{name} on {day}: {len(found)} members: {', '.join(found)}")
-
-
-def _date(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"expected a date such as 2012-06-01, found {text!r}") from error

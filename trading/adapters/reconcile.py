@@ -147,7 +147,7 @@ class _Within:
 
         day = timedelta(days=1)
         first = datetime.combine(question.first or date(1, 1, 2), time(), UTC)
-        last = datetime.combine(question.last or date(9998, 12, 31), time(), UTC) + day
+        last = datetime.combine(min(question.last or date.max, date.max - day), time(), UTC) + day
         due = microseconds(min(end, last))
         until = {name: int(np.searchsorted(grid.closes, due, side="right")) - 1 for name, grid in grids.items()}
         started = due - min(grid.length for grid in grids.values()) if newest is None else newest

@@ -345,6 +345,18 @@ def test_features_exist_right_after_the_first_drop_on_a_fresh_warehouse(
     assert (row["symbol"], row["close"], row["known_at"]) == ("AAA", 100.5, "2021-03-01T22:00:00+00:00")
     assert ensure_definitions(database_url) is False
 
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr("sys.argv", ["tradeloom", "features", "--symbols", *arguments])
+        cli.main()
+        return str(capsys.readouterr().out)
+
+    asked = ["AAA,ZZZ", "--as-of", "2021-03-01T22:00:00Z"]
+    told = json.loads(run(*asked, "--json"))
+    assert ([row["symbol"] for row in told["rows"]], told["without_rows"]) == (["AAA"], ["ZZZ"])
+    assert json.loads(run(*asked, "--history", "--json"))["without_rows"] == ["ZZZ"]
+    assert run(*asked).endswith("\nno features of ZZZ were known at 2021-03-01T22:00:00+00:00\n")
+    assert "without_rows" not in run("AAA", *asked[1:])
+
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs the shared daily bars")
 def test_a_real_feed_over_a_raw_split_is_answered_as_known_between_any_two_drops(feed: Feed) -> None:

@@ -5,7 +5,8 @@ from datetime import datetime
 import pytest
 from click.testing import CliRunner
 
-from orchestration.commands.features import SUBCOMMANDS, features, moment_of
+from orchestration.asked_times import moment_of
+from orchestration.commands.features import SUBCOMMANDS, features
 from orchestration.doors import Door
 from trading.errors import NaiveTimeError
 
