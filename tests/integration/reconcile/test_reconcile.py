@@ -151,3 +151,11 @@ def test_the_command_exits_0_only_when_clean_and_the_check_warns_with_the_same_f
     result = reconciled(MarketScope(source="files"), Warehouse(database_url))
     assert (result.passed, result.severity.name, result.metadata["stale"].value) == (False, "WARN", 1)
     assert "no bar since 2024-07-01, 5 sessions behind 2024-07-09" in str(result.metadata["findings"].value)
+
+
+def test_the_farthest_moment_and_day_that_can_be_asked_about_are_answered(
+    deliver: Deliver, asked: Callable[..., Reconciliation]
+) -> None:
+    deliver("prices", *bars("AAA", *[10.0] * 8), mode="live")
+    found = asked(datetime(2200, 12, 31, 23, 59, 59, tzinfo=UTC), last=date(9999, 12, 31))
+    assert [one.kind for one in found.findings] == ["stale"]
