@@ -53,35 +53,23 @@ _KEYS = {
     " = features.series_key(%(definition)s, s.source, q.symbol, %(interval)s) and "
 }
 
-_STANDING = """
+_LATEST = """
+select
+    {columns},
     (select exists (select from features.compactions as c where c.definition = %(definition)s)) as was_compacted,
     (select max(i.watermark) from trading.instruments as i) as instruments_to
-"""
-
-_LATEST = (
-    """
-select {columns}, """
-    + _STANDING
-    + """
 from unnest(%(symbols)s::text[]) with ordinality as q (symbol, place)
 cross join lateral ({probe}) as r
 order by q.place
 """
-)
 
-# The sources of a symbol come in their precedence: the first that has any row answers, or is asked through the probe.
-_NEWEST = (
-    """
-select {columns}, """
-    + _STANDING
-    + """
+# By key alone. Nothing newer than these rows exists, so none of them stands where a compacted version stood.
+_NEWEST = """
+select {columns}, false as was_compacted, (select max(i.watermark) from trading.instruments as i) as instruments_to
 from features.newest_daily as r
-join raw.sources as s on s.source = r.source
 where r.definition = %(definition)s and r.interval = %(interval)s and r.symbol = any(%(symbols)s::text[])
     and (%(source)s::text is null or r.source = %(source)s)
-order by s.precedence
 """
-)
 
 
 @dataclass(frozen=True)
@@ -174,7 +162,7 @@ def latest_rows(
     found = _found(conn, series, asked)
     if not found:
         return []
-    was_compacted, instruments_to = found[0][-2:]
+    was_compacted, instruments_to = any(row[-2] for row in found), found[0][-1]
     named = [(row[_SYMBOL], row[_TIMESTAMP]) for row in found]
     ages = calendars.ages(conn, named, series.interval, as_of, asked["watermark"], instruments_to)
     rows = [to_row(series, row, age) for row, age in zip(found, ages, strict=True)]
@@ -185,22 +173,27 @@ def latest_rows(
 
 
 def _found(conn: psycopg.Connection, series: Series, asked: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """Return the rows that answer, in the order of the symbols asked."""
+    """Return the rows that answer, in the order of the symbols asked.
+
+    The newest row answers if it was known and published by then. A symbol of several sources is looked up: the newest
+    row of one says nothing of the other's precedence.
+    """
     with conn.cursor(binary=True) as cursor:
         if series.view != "features.daily":
             return cursor.execute(_latest(series.view, series.columns), asked, prepare=True).fetchall()
-        newest: dict[str, tuple[Any, ...]] = {}
-        for row in cursor.execute(_newest(series.columns), asked, prepare=True).fetchall():
-            newest.setdefault(row[_SYMBOL], row)
         as_of, upto = asked["as_of"], asked["watermark"]
-        later = [name for name, row in newest.items() if row[_KNOWN_AT] > as_of or row[_WATERMARK] > upto]
-        if later:
-            earlier = cursor.execute(
-                _latest(series.view, series.columns), {**asked, "symbols": later}, prepare=True
-            ).fetchall()
-            newest = {name: row for name, row in newest.items() if name not in later}
-            newest |= {row[_SYMBOL]: row for row in earlier}
-    return [newest[name] for name in asked["symbols"] if name in newest]
+        answers: dict[str, tuple[Any, ...]] = {}
+        look_up = set()
+        for row in cursor.execute(_newest(series.columns), asked, prepare=True).fetchall():
+            if row[_SYMBOL] in answers or row[_KNOWN_AT] > as_of or row[_WATERMARK] > upto:
+                look_up.add(row[_SYMBOL])
+            answers[row[_SYMBOL]] = row
+        if look_up:
+            answers = {symbol: row for symbol, row in answers.items() if symbol not in look_up}
+            again = {**asked, "symbols": sorted(look_up)}
+            found = cursor.execute(_latest(series.view, series.columns), again, prepare=True).fetchall()
+            answers.update((row[_SYMBOL], row) for row in found)
+    return [answers[symbol] for symbol in asked["symbols"] if symbol in answers]
 
 
 @lru_cache(maxsize=64)
