@@ -91,12 +91,32 @@ def moments(conn: psycopg.Connection, up_to: int, view: str = INDICATORS, *, tho
     return sorted(set(chosen))
 
 
-def cut(conn: psycopg.Connection, subject: Subject, at: datetime, up_to: int, newest: int) -> int:
+def warm_up(conn: psycopg.Connection, subject: Subject, newest: int) -> list[datetime]:
+    """Return when the values of each column begin: one that is filled from behind is the first of its column."""
+    if subject.definition is None or subject.view != INDICATORS:
+        return []
+    begins = [
+        sql.SQL("min(v.known_at) filter (where v.{} is not null)").format(sql.Identifier(name))
+        for name in subject.columns
+    ]
+    found = conn.execute(
+        sql.SQL("select array[{begins}] from {view} as v join leak_series as s using (source, symbol, interval)"
+                " where v.definition = {definition} and v.watermark <= {newest}").format(
+            begins=sql.SQL(", ").join(begins), view=sql.Identifier(*subject.view.split(".")),
+            definition=sql.Literal(subject.definition), newest=sql.Literal(newest))
+    ).fetchone()  # fmt: skip
+    return sorted({at for at in found[0] if at is not None}) if found else []
+
+
+def cut(
+    conn: psycopg.Connection, subject: Subject, at: datetime, up_to: int, newest: int, *, future: bool = True
+) -> int:
     """Make `leak_known`, `leak_future` and `leak_scrambled` for one moment; return how many rows are known.
 
     Args:
         up_to: The watermark by which raw tables are read.
         newest: That by which derived rows are read.
+        future: False where only `leak_known` is asked for: the future is the dear part of an early cut.
     """
     conn.execute(
         "drop table if exists pg_temp.leak_known, pg_temp.leak_newest, pg_temp.leak_future, pg_temp.leak_scrambled"
@@ -109,11 +129,13 @@ def cut(conn: psycopg.Connection, subject: Subject, at: datetime, up_to: int, ne
         "create temporary table leak_newest on commit drop as select source, symbol, interval, max(timestamp) as newest"
         " from leak_known group by source, symbol, interval"
     )
-    conn.execute("create temporary table leak_future on commit drop as " + later, asked)
-    conn.execute(
-        sql.SQL("create temporary table leak_scrambled on commit drop as select {columns} from leak_future as p cross join lateral"
-                " (select {code} as code) as h").format(columns=_otherwise(conn), code=sql.SQL(_CODE.format(seed=SEED)))
-    )  # fmt: skip
+    if future:
+        conn.execute("create temporary table leak_future on commit drop as " + later, asked)
+        conn.execute(
+            sql.SQL("create temporary table leak_scrambled on commit drop as select {columns} from leak_future as p cross join"
+                    " lateral (select {code} as code) as h").format(
+                columns=_otherwise(conn), code=sql.SQL(_CODE.format(seed=SEED)))
+        )  # fmt: skip
     found = conn.execute("select count(*) from leak_known").fetchone()
     return int(found[0]) if found else 0
 

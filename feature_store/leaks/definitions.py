@@ -12,7 +12,7 @@ from datetime import datetime
 
 import psycopg
 
-from feature_store.leaks.cutting import Scope, choose_series, cut, moments
+from feature_store.leaks.cutting import Scope, choose_series, cut, moments, warm_up
 from feature_store.leaks.differing import Comparison
 from feature_store.leaks.future import append_news, append_prices
 from feature_store.leaks.subjects import DAILY, Subject, current_only, reads_more
@@ -63,7 +63,13 @@ def judge_definition(
         cut(conn, subject, at, up_to, newest)
         comparison = Comparison(subject, at, newest, _working(conn))
         rows = max(rows, _judge_at(conn, comparison, first, appends=appends))
-    return Report(subject.view, "definition", subject.columns, rows, len(when), tuple(first.values()))
+    early, warming = warm_up(conn, subject, newest) if at_all else [], dict[str, Finding]()
+    for at in early:
+        cut(conn, subject, at, up_to, newest, future=False)
+        comparison = Comparison(subject, at, newest, _working(conn))
+        _compare(conn, comparison, ("leak_known",), None, "truncated", "bars", warming)
+    first = warming | first  # what a mistake is, is told better with more rows
+    return Report(subject.view, "definition", subject.columns, rows, len(early) + len(when), tuple(first.values()))
 
 
 def _judge_at(conn: psycopg.Connection, comparison: Comparison, first: dict[str, Finding], *, appends: bool) -> int:

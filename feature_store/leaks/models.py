@@ -71,9 +71,13 @@ def judge_model(conn: psycopg.Connection, model: Model) -> Report:
     for at in when:
         for future in ("truncated", "scrambled"):
             rows = max(rows, _judge_at(conn, model, shape, at, future, kind, first))
+    early, warming = _warm_up(conn, shape), dict[str, Finding]()
+    for at in early:
+        _judge_at(conn, model, shape, at, "truncated", kind, warming)
+    first = warming | first  # what a mistake is, is told better with more rows
     if not rows:
         raise InputError(f"expected rows of {model.name} to judge, found none; build what it reads first")
-    return Report(model.relation, kind, tuple(shape.columns), rows, len(when), tuple(first.values()))
+    return Report(model.relation, kind, tuple(shape.columns), rows, len(early) + len(when), tuple(first.values()))
 
 
 def _shape(conn: psycopg.Connection, model: Model) -> _Shape:
@@ -100,7 +104,10 @@ def _shape(conn: psycopg.Connection, model: Model) -> _Shape:
         raise InputError(
             f"expected {model.name} to give symbol, timestamp and {decision or 'known_at'}, found {', '.join(described)}"
         )
-    return _Shape(relations, key, decision, {n: t for n, t in described.items() if n not in (*key, decision)})
+    columns = {n: t for n, t in described.items() if n not in (*key, decision)}
+    if not columns:
+        raise InputError(f"expected at least one column of values of {model.name}, found {', '.join(described)} only")
+    return _Shape(relations, key, decision, columns)
 
 
 def _refuse_reading_functions(conn: psycopg.Connection, model: Model) -> None:
@@ -124,6 +131,19 @@ def _moments(conn: psycopg.Connection, shape: _Shape) -> list[datetime]:
     ).format(sql.Identifier(shape.decision))
     found = conn.execute(question, (_SHARES,)).fetchone()
     return sorted(set(found[0])) if found and found[0] else []
+
+
+def _warm_up(conn: psycopg.Connection, shape: _Shape) -> list[datetime]:
+    """Return where the values of each column begin: one that is filled from behind is the first of its column."""
+    begins = [
+        sql.SQL("min({at}) filter (where {column} is not null)").format(
+            at=sql.Identifier(shape.decision), column=sql.Identifier(column)
+        )
+        for column in shape.columns
+    ]
+    question = sql.SQL("select array[{}]::timestamptz[] from leak_full").format(sql.SQL(", ").join(begins))
+    found = conn.execute(question).fetchone()
+    return sorted({at for at in found[0] if at is not None}) if found else []
 
 
 def _judge_at(

@@ -25,6 +25,9 @@ select symbol, timestamp, known_at, {expression} as value from bars
 EXPRESSIONS = {
     "trailing": "avg(close) over (partition by symbol order by timestamp rows between 4 preceding and current row)",
     "peeking": "lead(close) over (partition by symbol order by timestamp)",
+    "warming": "case when row_number() over (partition by symbol order by timestamp) > 19 then close"
+    " when row_number() over (partition by symbol order by timestamp) > 16"
+    " then lead(close, 3) over (partition by symbol order by timestamp) end",
     "pooled": "avg(close) over (partition by symbol)",
 }
 
@@ -61,6 +64,7 @@ def test_models_that_declare_themselves_are_found_and_judged(with_bars, project:
     assert found["trailing"].passed, found["trailing"].sentences()
     assert found["trailing"].rows >= 50
     assert [(one.column, one.kind) for one in found["peeking"].findings] == [("value", "looks_ahead")]
+    assert [(one.column, one.kind) for one in found["warming"].findings] == [("value", "looks_ahead")]
     assert [(one.column, one.kind) for one in found["pooled"].findings] == [("value", "whole_column")]
     assert found["pooled"].findings[0].difference is not None
 

@@ -119,6 +119,13 @@ LEAKS = [
         "lead(close) over (partition by source, symbol, interval order by timestamp) as obv",
         "looks_ahead",
     ),
+    (
+        "a warm-up filled from behind",
+        "case when row_number() over (partition by source, symbol, interval order by timestamp) > 19 then close"
+        " when row_number() over (partition by source, symbol, interval order by timestamp) > 16"
+        " then lead(close, 3) over (partition by source, symbol, interval order by timestamp) end as obv",
+        "looks_ahead",
+    ),
     ("the newest version of each bar", NEWEST_VOLUME, "restatement"),
 ]
 
