@@ -83,39 +83,6 @@ begin atomic
     order by d.view, d.definition;
 end;
 
--- The rows of `of_definition` that a compaction would take away: intermediate versions that were superseded before a
--- moment (in knowledge and in publication) and that nothing refers to.
-create function features.compactable(of_definition text, superseded_before timestamptz)
-returns table (
-    view text, row_id bigint, source text, symbol text, bar_interval text, at_time timestamptz, known_at timestamptz,
-    watermark bigint, row_hash bytea, superseded_at timestamptz, superseded_watermark bigint
-)
-language sql stable
-begin atomic
-    with settled as (
-        select coalesce(max(w.watermark), 0) as watermark
-        from raw.watermarks as w
-        where w.recorded_at <= compactable.superseded_before
-    )
-
-    select
-        v.view, v.row_id, v.source, v.symbol, v.bar_interval, v.at_time, v.known_at, v.watermark, v.row_hash,
-        v.superseded_at, v.superseded_watermark
-    from features.versions_of(compactable.of_definition) as v
-    cross join settled as s
-    where not v.was_first_print
-        and v.superseded_at <= compactable.superseded_before
-        and v.superseded_watermark <= s.watermark
-        and not exists (
-            select from trading.decisions as d
-            where v.view = 'features.daily' and d.feature_row_id = v.row_id
-        )
-        and not exists (
-            select from features.daily as d
-            where v.view = 'marts.indicators' and d.indicator_row_id = v.row_id
-        );
-end;
-
 -- Takes away what `features.compactable` names and remembers it. A session that still runs reads at a watermark of its
 -- own: while one does, nothing of that age is touched.
 create function features.compact(of_definition text, superseded_before timestamptz, of_trace text) returns bigint

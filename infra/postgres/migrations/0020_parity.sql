@@ -77,32 +77,9 @@ begin
     end loop;
 end $$;
 
--- The newest word on everything that was ever served, under one environment; no word where it was not asked yet.
-create function trading.parity_of(of_environment text)
-returns table (kind text, subject_id text, outcome text, cause text, detail text)
-language sql stable
-begin atomic
-    with served as (
-        select 'decision' as kind, d.decision_id as subject_id from trading.decisions as d
-        union all
-        select 'served', v.served_id::text from trading.served_vectors as v
-    ),
-
-    newest as (
-        select distinct on (c.kind, c.subject_id) c.*
-        from trading.parity_checks as c
-        inner join trading.parity_runs as r on c.parity_id = r.parity_id
-        where r.environment = parity_of.of_environment
-        order by c.kind, c.subject_id, c.parity_id desc
-    )
-
-    select s.kind, s.subject_id, n.outcome, n.cause, n.detail
-    from served as s
-    left join newest as n on s.kind = n.kind and s.subject_id = n.subject_id;
-end;
-
--- A row that was served stays, whatever a compaction finds.
-create or replace function features.compactable(of_definition text, superseded_before timestamptz)
+-- The rows of `of_definition` that a compaction would take away: intermediate versions that were superseded before a
+-- moment (in knowledge and in publication) and that nothing refers to, no served row among them.
+create function features.compactable(of_definition text, superseded_before timestamptz)
 returns table (
     view text, row_id bigint, source text, symbol text, bar_interval text, at_time timestamptz, known_at timestamptz,
     watermark bigint, row_hash bytea, superseded_at timestamptz, superseded_watermark bigint

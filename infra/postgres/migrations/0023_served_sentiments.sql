@@ -24,7 +24,8 @@ alter table trading.parity_checks drop constraint parity_checks_kind_check;
 alter table trading.parity_checks add constraint parity_checks_kind_check
     check (kind in ('decision', 'served', 'sentiment'));
 
-create or replace function trading.parity_of(of_environment text)
+-- The newest word on everything that was ever served, under one environment; no word where it was not asked yet.
+create function trading.parity_of(of_environment text)
 returns table (kind text, subject_id text, outcome text, cause text, detail text)
 language sql stable
 begin atomic
