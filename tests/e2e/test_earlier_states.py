@@ -14,7 +14,13 @@ from desk import Desk
 STATES = sorted((Path(__file__).resolve().parents[1] / "fixtures" / "states").glob("*.tar.xz"))
 
 
-@pytest.fixture(scope="module", params=STATES, ids=lambda path: path.name.removesuffix(".tar.xz"))
+def _cases() -> list[object]:
+    """The newest state belongs to every run; the older ones, half a minute each, to `make test-all`."""
+    names = {path: path.name.removesuffix(".tar.xz") for path in STATES}
+    return [pytest.param(path, id=names[path], marks=() if path == STATES[-1] else pytest.mark.long) for path in STATES]
+
+
+@pytest.fixture(scope="module", params=_cases())
 def earlier(request: pytest.FixtureRequest) -> Iterator[Desk]:
     """A desk whose state folder was restored from an earlier landing's backup."""
     parent = Path(tempfile.mkdtemp(prefix="tl-state-")).resolve()
