@@ -6,13 +6,16 @@
     │   ├── UnreadablePayloadError   truncated, empty, or not of the type its name says
     │   │   └── NoRowsError             a header and nothing below it
     │   ├── NaiveTimeError
+    │   ├── VendorRefusedError     a vendor does not have, or does not give, what was asked for
+    │   ├── CredentialsError       a vendor does not know who asks, or does not let us in
     │   └── CompactedError         a version of a feature row that was asked for was taken away by retention
     ├── QualityError              a batch had too many bad rows; nothing of it was published
     ├── LeakError                 what was to be learned from knows the future
     ├── RecalledDataError         what was asked would rest on a recalled bar that has no correction yet
     ├── EngineError               an engine or a service is gone, full, or refuses us
     │   ├── EngineUnavailableError
-    │   └── DiskFullError
+    │   ├── DiskFullError
+    │   └── VendorUnavailableError  a vendor gave no good answer after every try
     ├── ContractError             a table's contract is wrong, or what was made from it is another's
     ├── BuildError                dbt could not build, or one of its tests failed
     ├── IdentityError             a hash does not match what was recorded
@@ -52,6 +55,14 @@ class NaiveTimeError(InputError):
     """A date-time without a zone: which moment is meant cannot be known."""
 
 
+class VendorRefusedError(InputError):
+    """A vendor does not have, or does not give, what was asked for; asking again gets the same answer."""
+
+
+class CredentialsError(InputError):
+    """A vendor does not know who asks, or does not let us in; the message names the environment variables, no values."""
+
+
 class CompactedError(InputError):
     """The version of a feature row that answers this question was compacted; it can be computed again from raw."""
 
@@ -82,6 +93,10 @@ class EngineUnavailableError(EngineError):
 
 class DiskFullError(EngineError):
     """An engine could not write because there is no space left."""
+
+
+class VendorUnavailableError(EngineError):
+    """A vendor gave no good answer after every try; what was fetched before is kept, and the same call goes on."""
 
 
 class BuildError(TradeloomError):

@@ -1,5 +1,7 @@
 """Payload bytes to records of cells, column names resolved. What a cell means is `cells`' business.
 
+Files are read here; the answer of a vendor is read by the vendor's own module (docs/adding-a-source.md).
+
 A whole file that cannot be read fails here, in one line: empty, truncated, not of the type its name says, or without a
 column that its kind must have. A single bad row never does; it becomes a defect later.
 """
@@ -18,7 +20,7 @@ from decimal import Decimal
 from typing import Any
 
 from trading.errors import MissingColumnError, NoRowsError, UnreadablePayloadError
-from trading.ingestion.reader import Kind, Reader
+from trading.ingestion.reader import FILE_FORMATS, Kind, Reader
 
 Cell = str | int | float | bool | Decimal | date | datetime | list[Any] | None
 
@@ -58,12 +60,21 @@ COLUMNS: dict[Kind, dict[str, tuple[str, ...]]] = {
         "date": ("date", "effective_date"),
         "member": ("member", "is_member"),
     },
+    "trades": {
+        "symbol": ("symbol", "ticker"),
+        "timestamp": ("timestamp", "datetime", "time", "ts"),
+        "price": ("price",),
+        "size": ("size", "quantity", "qty", "amount"),
+        "trade_id": ("trade_id", "id"),
+        "side": ("side", "taker_side"),
+    },
 }
 OPTIONAL: dict[Kind, frozenset[str]] = {
     "prices": frozenset({"interval"}),
     "actions": frozenset({"kind", "ratio", "amount", "currency", "new_symbol", "close"}),
     "news": frozenset({"url", "body"}),
     "universe": frozenset(),
+    "trades": frozenset({"trade_id", "side"}),
 }
 # A file must have one of these columns.
 ONE_OF: dict[Kind, tuple[str, ...]] = {"actions": ("ratio", "amount", "kind")}
@@ -91,7 +102,18 @@ def records(payload: bytes, reader: Reader) -> list[Record]:
     """
     if not payload:
         raise UnreadablePayloadError(f"expected {reader.kind} in a {reader.format} file, found an empty file")
+    if reader.format not in FILE_FORMATS:
+        return _of_vendor(payload, reader)
     return _parquet(payload, reader) if reader.format == "parquet" else _csv(payload, reader)
+
+
+def _of_vendor(payload: bytes, reader: Reader) -> list[Record]:
+    """Read a vendor's own format by its module, which gives cells under our names; what it leaves out is missing."""
+    from trading.adapters.sources.registry import vendor_of_format  # the one line where a vendor is known is there
+
+    required: dict[str, Cell] = {ours: None for ours in COLUMNS[reader.kind] if ours not in OPTIONAL[reader.kind]}
+    rows = vendor_of_format(reader.format).rows(payload, reader)
+    return [Record(number, required | dict(cells)) for number, cells in enumerate(rows, start=1)]
 
 
 def resolved_columns(names: Sequence[str], reader: Reader) -> dict[str, str]:

@@ -1,11 +1,16 @@
-"""What ingestion asks of the outside: a source of data (one module per vendor) and a place where payloads stay."""
+"""What ingestion asks of the outside: a source of data (one module per vendor) and a place where payloads stay.
+
+A source that has its data at hand delivers it whole (`Source`). A vendor behind a network is asked for a range (`Ask`)
+and answers in pages (`Page`), each of which becomes a batch (`trading.adapters.fetching`; docs/sources.md).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Protocol
 
-from trading.ingestion.reader import Kind, Mode, Reader
+from trading.ingestion.reader import NEWEST_PARSER, Adjustment, Gap, Kind, Mode, Reader
 
 
 @dataclass(frozen=True)
@@ -15,6 +20,66 @@ class Delivery:
     payload: bytes
     name: str  # the file or endpoint that it came from, for people
     reader: Reader
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a vendor is asked for.
+
+    Attributes:
+        symbols: In the order in which they are fetched.
+        interval: The length of the bars, such as `1d`; of no meaning for actions and news.
+        start: The first moment, UTC, included.
+        end: The last moment, UTC, excluded.
+        calendar: The exchange calendar of symbols that are not known yet.
+        gap: What bars after a long gap of their symbol are (`Reader.gap`).
+    """
+
+    kind: Kind
+    symbols: tuple[str, ...]
+    interval: str
+    start: datetime
+    end: datetime
+    calendar: str = "XNYS"
+    gap: Gap = "refuse"
+
+    def reader(self, format_: str, adjustment: Adjustment = "raw", **details: str) -> Reader:
+        """Return how a page of this ask is read; `details` say what the bytes do not, such as `symbol="AAPL"`."""
+        return Reader(
+            self.kind,
+            format_,
+            interval=self.interval,
+            adjustment=adjustment,
+            calendar=self.calendar,
+            parser=NEWEST_PARSER[self.kind],
+            gap=self.gap,
+            details=details,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the ask as JSON values: what tells one fetch from another."""
+        return {
+            **asdict(self),
+            "symbols": list(self.symbols),
+            "start": self.start.isoformat(),
+            "end": self.end.isoformat(),
+        }
+
+
+@dataclass(frozen=True)
+class Page:
+    """One answer of a vendor, untouched, and how to read it.
+
+    Attributes:
+        payload: The body as it came: no credentials, nothing added.
+        name: What it is, for people, such as `chart AAPL 1d 2010-01-01`; no credentials either.
+        cursor: From where the vendor goes on after this page, in the vendor's own words.
+    """
+
+    payload: bytes
+    name: str
+    reader: Reader
+    cursor: str
 
 
 class Source(Protocol):

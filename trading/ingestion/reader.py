@@ -13,14 +13,16 @@ from typing import Any, Literal, cast, get_args
 
 from trading.errors import InputError
 
-Kind = Literal["prices", "actions", "news", "universe"]
+Kind = Literal["prices", "actions", "news", "universe", "trades"]
 Mode = Literal["history", "live"]
 Adjustment = Literal["raw", "split", "all"]
-Format = Literal["csv", "csv.gz", "parquet"]
 Gap = Literal["refuse", "split", "join"]
 
+FILE_FORMATS = ("csv", "csv.gz", "parquet")
+_LEFT_OUT: dict[str, Any] = {"gap": "refuse", "details": {}}
+
 # The newest way to read each kind. 2 of actions: every kind of action, and price files that name them in their columns.
-NEWEST_PARSER: dict[Kind, int] = {"prices": 1, "actions": 2, "news": 1, "universe": 1}
+NEWEST_PARSER: dict[Kind, int] = {"prices": 1, "actions": 2, "news": 1, "universe": 1, "trades": 1}
 
 _PARTITION = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))(?:\.\.(\d{4}-(?:0[1-9]|1[0-2])))?")
 
@@ -30,15 +32,17 @@ class Reader:
     """The reading of one payload.
 
     Attributes:
+        format: One of `FILE_FORMATS`; or a vendor's, `vendor.format`, which the vendor's module reads.
         columns: The user's mapping, our column -> the file's; what it does not name is found by its usual names.
         calendar: The exchange calendar of symbols that no instrument describes yet.
         partition: None for all rows, a month `2004-05`, or months `2004-05..2004-08`, both ends included.
         gap: What bars after a long gap of their symbol are: not published (`refuse`), another company's, published under
             a symbol of their own (`split`), or stated to be the same company's (`join`).
+        details: What a vendor's answer does not say itself, such as the symbol that was asked for.
     """
 
     kind: Kind
-    format: Format
+    format: str
     columns: dict[str, str] = field(default_factory=dict)
     interval: str = "1d"
     adjustment: Adjustment = "raw"
@@ -46,6 +50,7 @@ class Reader:
     partition: str | None = None
     parser: int = 1
     gap: Gap = "refuse"
+    details: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what no parser here can follow."""
@@ -64,9 +69,10 @@ class Reader:
     def as_dict(self) -> dict[str, Any]:
         """Return the reader as JSON values; part of a batch's identity.
 
-        The default gap is left out: batches of before there was a choice keep their identity.
+        The default gap and empty details are left out: batches of before there were any keep their identity.
         """
-        return {name: value for name, value in asdict(self).items() if (name, value) != ("gap", "refuse")}
+        values = asdict(self)
+        return {name: value for name, value in values.items() if name not in _LEFT_OUT or value != _LEFT_OUT[name]}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Reader:
@@ -81,7 +87,7 @@ class Reader:
         return first <= f"{day:%Y-%m}" <= (last or first)
 
 
-def format_of(name: str) -> Format:
+def format_of(name: str) -> str:
     """Return the format that a file's name promises.
 
     Raises:
@@ -89,5 +95,5 @@ def format_of(name: str) -> Format:
     """
     for ending, found in ((".csv.gz", "csv.gz"), (".csv", "csv"), (".parquet", "parquet"), (".pq", "parquet")):
         if name.lower().endswith(ending):
-            return cast(Format, found)
+            return found
     raise InputError(f"expected a file named .csv, .csv.gz or .parquet, found {name}")

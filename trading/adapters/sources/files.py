@@ -2,7 +2,8 @@
 
 Prices: symbol, timestamp, open, high, low, close, volume, optionally interval; other columns (adj_close) stay in the
 payload. News: id, published_at, symbols, headline, optionally url and body. Actions: symbol, ex_date, and kind, ratio
-or amount. Universe: universe, symbol, date, member. Usual other names (ticker, date, title, text, created_at, post_id,
+or amount. Universe: universe, symbol, date, member. Trades: symbol, timestamp, price, size, optionally trade_id and
+side. Usual other names (ticker, date, title, text, created_at, post_id,
 ...; `trading.ingestion.payload.COLUMNS`) are recognised; where they are not enough, a mapping names the file's own.
 CSV decimals stay exact; a float of Parquet is taken as its shortest decimal text, rounded half to even to 6 places (8
 for volume).

@@ -1,0 +1,211 @@
+"""The vendor `alpaca`: bars of US shares as traded, their corporate actions, and news, by alpaca-py's requests.
+
+Alpaca's client says how a request is made (address, headers, parameters); it is sent by `Calls`, because the client has
+no time limit, waits as it likes after 429, and gives the body only as floats.
+
+`alpaca` is the consolidated tape (SIP); `alpaca:iex` is the one exchange of the free plan, whose bars are other bars
+(docs/decisions/0105).
+Source: https://docs.alpaca.markets/reference/stockbars, .../news-3, .../corporateactions-1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from trading.adapters.sources.alpaca_actions import actions
+from trading.adapters.sources.answers import Answer, json_of
+from trading.adapters.sources.calls import Calls
+from trading.adapters.sources.markup import plain_text
+from trading.adapters.sources.vendor import Vendor
+from trading.errors import InputError, MissingColumnError
+from trading.ingestion.payload import Cell
+from trading.ingestion.ports import Ask, Page
+from trading.ingestion.reader import Kind, Reader
+
+if TYPE_CHECKING:
+    from alpaca.common.rest import RESTClient
+    from alpaca.data.timeframe import TimeFrame
+
+_KEY, _SECRET = "APCA_API_KEY_ID", "APCA_API_SECRET_KEY"
+_FEEDS = ("sip", "iex")
+# Hours are not among them: Alpaca's begin on the hour, so the first of a session holds half an hour before it.
+_INTERVALS = ("1m", "5m", "15m", "30m", "1d", "1w", "1mo")
+_BAR = {"t": "timestamp", "o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
+_SYMBOLS_PER_REQUEST = 100  # the address of a request must not grow without end
+_NEW_YORK = ZoneInfo("America/New_York")
+_OPENS, _CLOSES = time(9, 30), time(16)
+
+
+def _pages(ask: Ask, cursor: str | None, calls: Calls, feed: str) -> Iterator[Page]:
+    """Yield the pages of each group of symbols; a cursor is the group's number and the token of the next page."""
+    groups = [ask.symbols[at : at + _SYMBOLS_PER_REQUEST] for at in range(0, len(ask.symbols), _SYMBOLS_PER_REQUEST)]
+    first, _, token = (cursor or "0 ").partition(" ")
+    for number in range(int(first), len(groups)):
+        yield from _group(ask, groups[number], number, token, calls, feed)
+        token = ""
+
+
+def _group(ask: Ask, symbols: tuple[str, ...], number: int, token: str, calls: Calls, feed: str) -> Iterator[Page]:
+    path, version, params = _REQUESTS[ask.kind](ask, symbols, feed)
+    client = _client(calls, version)
+    details = {"feed": feed} if ask.kind == "prices" else {}
+    reader = ask.reader(f"alpaca.{_FORMATS[ask.kind]}", **details)
+    while True:
+        asked = params | ({"page_token": token} if token else {})
+        answer = calls.attempt(partial(client.get, path, asked), f"/{version}{path}", Answer.value)
+        token = answer.value().get("next_page_token") or ""
+        name = f"{_FORMATS[ask.kind]} {symbols[0]}{f' and {len(symbols) - 1} more' if symbols[1:] else ''}"
+        yield Page(answer.body, name, reader, f"{number} {token}" if token else f"{number + 1} ")
+        if not token:
+            return
+
+
+def _client(calls: Calls, version: str) -> RESTClient:
+    from alpaca.common.rest import RESTClient
+
+    class Client(RESTClient):
+        """Alpaca's own client, one request at a time, its answer as it came."""
+
+        def _one_request(self, method: str, url: str, opts: dict[str, Any], retry: int) -> Answer:  # type: ignore[override]
+            return calls.once(url, opts["params"], opts["headers"])
+
+    return Client(calls.base_url, calls.secrets[_KEY], calls.secrets[_SECRET], api_version=version, raw_data=True)
+
+
+Request = tuple[str, str, dict[str, Any]]
+
+
+def _bars_request(ask: Ask, symbols: tuple[str, ...], feed: str) -> Request:
+    from alpaca.data.enums import Adjustment, DataFeed
+    from alpaca.data.requests import StockBarsRequest
+
+    request = StockBarsRequest(
+        symbol_or_symbols=list(symbols),
+        timeframe=_timeframe(ask.interval),
+        start=ask.start,
+        end=_last_moment(ask),
+        limit=10_000,
+        adjustment=Adjustment.RAW,
+        feed=DataFeed(feed),
+    )
+    return "/stocks/bars", "v2", request.to_request_fields()
+
+
+def _news_request(ask: Ask, symbols: tuple[str, ...], feed: str) -> Request:
+    from alpaca.data.requests import NewsRequest
+
+    named = ",".join(symbols)
+    request = NewsRequest(start=ask.start, end=_last_moment(ask), sort="asc", symbols=named, limit=50)
+    return "/news", "v1beta1", request.to_request_fields()
+
+
+def _actions_request(ask: Ask, symbols: tuple[str, ...], feed: str) -> Request:
+    from alpaca.data.requests import CorporateActionsRequest
+
+    request = CorporateActionsRequest(
+        symbols=list(symbols), start=ask.start.date(), end=_last_moment(ask).date(), limit=1000
+    )
+    return "/corporate-actions", "v1", request.to_request_fields() | {"symbols": ",".join(symbols)}
+
+
+_FORMATS: dict[Kind, str] = {"prices": "bars", "news": "news", "actions": "actions"}
+_REQUESTS = {"prices": _bars_request, "news": _news_request, "actions": _actions_request}
+
+
+def _timeframe(interval: str) -> TimeFrame:
+    from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
+
+    units = {"m": TimeFrameUnit.Minute, "d": TimeFrameUnit.Day, "w": TimeFrameUnit.Week, "mo": TimeFrameUnit.Month}
+    count = interval.rstrip("mdwo")
+    return TimeFrame(int(count), units[interval.removeprefix(count)])
+
+
+def _last_moment(ask: Ask) -> datetime:
+    """Alpaca includes the end that it is given; an ask does not."""
+    return ask.end - timedelta(microseconds=1)
+
+
+def _rows(payload: bytes, reader: Reader) -> Iterator[Mapping[str, Cell]]:
+    """Yield the rows of a page of any of the three formats.
+
+    Raises:
+        UnreadablePayloadError, MissingColumnError: it is not what Alpaca gives.
+    """
+    body = json_of(payload)
+    part = {"alpaca.bars": "bars", "alpaca.news": "news", "alpaca.actions": "corporate_actions"}[reader.format]
+    if not isinstance(body, dict) or part not in body:
+        found = ", ".join(body) if isinstance(body, dict) else type(body).__name__
+        raise MissingColumnError(f"expected {part} in an answer of alpaca, found {found}; its format has changed")
+    read = {"bars": _bars, "news": _news, "corporate_actions": actions}[part]
+    yield from read(body[part] or {}, reader)
+
+
+def _bars(bars: Mapping[str, list[dict[str, Any]]], reader: Reader) -> Iterator[Mapping[str, Cell]]:
+    is_intraday = reader.interval.endswith("m")
+    given: set[str] = set().union(*(bar for series in bars.values() for bar in series))
+    if bars and (lacking := set(_BAR) - given):
+        raise MissingColumnError(
+            f"expected {', '.join(_BAR)} in alpaca's bars, found no {', '.join(sorted(lacking))} in any; "
+            "its format has changed"
+        )
+    for symbol, series in bars.items():
+        for bar in series:
+            cells = {ours: bar.get(theirs) for theirs, ours in _BAR.items()}
+            begins = _in_new_york(bar.get("t"))
+            if begins is not None and is_intraday and not _OPENS <= begins.time() < _CLOSES:
+                continue  # before or after the regular session: no session of an exchange calendar holds it
+            if begins is not None:
+                cells["timestamp"] = begins.astimezone(UTC) if is_intraday else begins.date()
+            yield {"symbol": symbol, **cells}
+
+
+def _in_new_york(text: object) -> datetime | None:
+    """Alpaca labels a day, a week and a month by its first midnight in New York, in UTC."""
+    try:
+        return datetime.fromisoformat(str(text)).astimezone(_NEW_YORK)
+    except ValueError:
+        return None  # the gate says that it cannot be read
+
+
+def _news(items: list[dict[str, Any]], reader: Reader) -> Iterator[Mapping[str, Cell]]:
+    for item in items:
+        yield {
+            "id": item.get("id"),
+            "headline": plain_text(item.get("headline")),
+            "body": plain_text(item.get("summary")),
+            "url": item.get("url"),
+            "symbols": item.get("symbols"),
+            # The text is that of the last change. Under the time of its creation a correction would be known too early.
+            "published_at": item.get("updated_at") or item.get("created_at"),
+        }
+
+
+VENDOR = Vendor(
+    name="alpaca",
+    kinds=("prices", "actions", "news"),
+    base_url="https://data.alpaca.markets",
+    requests_per_minute=200,
+    lag=timedelta(minutes=15),
+    pages=partial(_pages, feed="sip"),
+    rows=_rows,
+    intervals=_INTERVALS,
+    page_size=10_000,
+    credentials=(_KEY, _SECRET),
+)
+
+
+def variant(feed: str) -> Vendor:
+    """Return Alpaca with another feed than the consolidated tape.
+
+    Raises:
+        InputError: no such feed.
+    """
+    if feed not in _FEEDS:
+        raise InputError(f"expected a feed of alpaca, one of {', '.join(_FEEDS)}; found {feed!r}")
+    return VENDOR if feed == "sip" else replace(VENDOR, name=f"alpaca:{feed}", pages=partial(_pages, feed=feed))

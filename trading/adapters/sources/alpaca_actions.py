@@ -1,0 +1,109 @@
+"""Alpaca's corporate actions in our words (docs/corporate-actions.md): each of its lists to rows of one kind.
+
+Not read: unit splits, redemptions, rights, and mergers paid in shares, none of which our kinds can say. They stay in
+the payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+from trading.ingestion.actions import SCALE
+from trading.ingestion.payload import Cell
+from trading.ingestion.reader import Reader
+
+_Action = Mapping[str, Any]
+
+
+def actions(lists: Mapping[str, list[dict[str, Any]]], reader: Reader) -> Iterator[Mapping[str, Cell]]:
+    """Yield the rows of every list that is understood, dividends of one day as their sum."""
+    rows = [_READ[name](action) for name in sorted(_READ) for action in lists.get(name) or ()]
+    yield from _summed([row for row in rows if row.get("symbol") != row.get("new_symbol")])
+
+
+def _summed(rows: list[dict[str, Cell]]) -> list[dict[str, Cell]]:
+    """A special dividend beside the regular one of the day is one row: (symbol, kind, ex-date) has one value."""
+    found: dict[tuple[Cell, ...], dict[str, Cell]] = {}
+    for row in rows:
+        key = (str(row["symbol"]), str(row["kind"]), str(row["ex_date"]))
+        earlier = found.get(key)
+        if earlier is None or row["kind"] != "dividend":
+            found[key if earlier is None else (*key, len(found))] = row
+        elif isinstance(earlier["amount"], Decimal | int) and isinstance(row["amount"], Decimal | int):
+            found[key] = earlier | {"amount": earlier["amount"] + row["amount"]}
+    return list(found.values())
+
+
+def _split(action: _Action) -> dict[str, Cell]:
+    ratio = _quotient(action.get("new_rate"), action.get("old_rate"))
+    return {"symbol": action.get("symbol"), "kind": "split", "ex_date": action.get("ex_date"), "ratio": ratio}
+
+
+def _stock_dividend(action: _Action) -> dict[str, Cell]:
+    """0.05 new shares beside each old one make 1.05 of it."""
+    rate = action.get("rate")
+    ratio = 1 + rate if isinstance(rate, Decimal | int) else None
+    return {"symbol": action.get("symbol"), "kind": "split", "ex_date": action.get("ex_date"), "ratio": ratio}
+
+
+def _cash_dividend(action: _Action) -> dict[str, Cell]:
+    return {
+        "symbol": action.get("symbol"),
+        "kind": "dividend",
+        "ex_date": action.get("ex_date"),
+        "amount": action.get("rate"),
+        "currency": action.get("currency"),
+    }
+
+
+def _spin_off(action: _Action) -> dict[str, Cell]:
+    return {
+        "symbol": action.get("source_symbol"),
+        "kind": "spin_off",
+        "ex_date": action.get("ex_date"),
+        "ratio": _quotient(action.get("new_rate"), action.get("source_rate")),
+        "new_symbol": action.get("new_symbol"),
+    }
+
+
+def _name_change(action: _Action) -> dict[str, Cell]:
+    return {
+        "symbol": action.get("old_symbol"),
+        "kind": "symbol_change",
+        "ex_date": action.get("process_date"),
+        "new_symbol": action.get("new_symbol"),
+    }
+
+
+def _cash_merger(action: _Action) -> dict[str, Cell]:
+    return {
+        "symbol": action.get("acquiree_symbol"),
+        "kind": "delisting",
+        "ex_date": action.get("effective_date"),
+        "amount": action.get("rate"),
+    }
+
+
+def _worthless(action: _Action) -> dict[str, Cell]:
+    return {"symbol": action.get("symbol"), "kind": "delisting", "ex_date": action.get("process_date"), "amount": 0}
+
+
+_READ: dict[str, Callable[[_Action], dict[str, Cell]]] = {
+    "forward_splits": _split,
+    "reverse_splits": _split,
+    "stock_dividends": _stock_dividend,
+    "cash_dividends": _cash_dividend,
+    "spin_offs": _spin_off,
+    "name_changes": _name_change,
+    "cash_mergers": _cash_merger,
+    "worthless_removals": _worthless,
+}
+
+
+def _quotient(new: object, old: object) -> Cell:
+    """Return new / old at the column's scale: 1 share for 3 has no end."""
+    if not isinstance(new, Decimal | int) or not isinstance(old, Decimal | int) or old == 0:
+        return None
+    return (Decimal(new) / Decimal(old)).quantize(Decimal(1).scaleb(-SCALE), ROUND_HALF_EVEN)

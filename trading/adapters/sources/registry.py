@@ -1,0 +1,35 @@
+"""The vendors by name: one line each, and nothing else knows them. A module is imported when its vendor is asked for.
+
+A vendor's formats begin with its name (`yfinance.chart`), so a stored page finds the module that reads it, for ever: a
+line may be added here, and none taken away.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from trading.adapters.sources.vendor import Vendor
+from trading.errors import InputError
+
+VENDORS: dict[str, str] = {}
+
+
+def vendor_named(name: str) -> Vendor:
+    """Return the vendor of this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in VENDORS:
+        raise InputError(f"expected a vendor, one of {', '.join(sorted(VENDORS))}; found {name!r}")
+    return cast(Vendor, import_module(VENDORS[name]).VENDOR)
+
+
+def vendor_of_format(format_: str) -> Vendor:
+    """Return the vendor that reads this format.
+
+    Raises:
+        InputError: no vendor's format begins so.
+    """
+    return vendor_named(format_.partition(".")[0])
