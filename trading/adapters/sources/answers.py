@@ -12,7 +12,7 @@ from typing import Any
 
 from trading.errors import UnreadablePayloadError
 
-_TOO_MANY = 429
+_NOT_MODIFIED, _TOO_MANY = 304, 429
 _BEGINNING = 200  # characters of a refusal that are shown
 
 
@@ -30,8 +30,8 @@ class Answer:
 
     @property
     def is_good(self) -> bool:
-        """Whether the vendor did what was asked."""
-        return 200 <= self.status < 300
+        """Whether the vendor did what was asked; 304 says that nothing changed, where that was asked."""
+        return 200 <= self.status < 300 or self.status == _NOT_MODIFIED
 
     def value(self) -> Any:
         """Return the body as JSON.

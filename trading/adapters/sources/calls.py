@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from trading.adapters.sources.answers import Answer, ConnectionCut, may_help, retry_after
@@ -47,12 +47,14 @@ class Calls:
     Attributes:
         base_url: Without a slash at its end.
         secrets: Name of the environment variable -> credential; they go into headers only.
+        settings: Name of the environment variable -> what the user set, of those that the vendor declares.
     """
 
     vendor: str
     base_url: str
     requests_per_minute: int
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)
     patience: Patience = Patience()
     pause: Callable[[float], None] = field(default=time.sleep, repr=False)
     jitter: Callable[[float, float], float] = field(default=random.uniform, repr=False)
@@ -77,13 +79,13 @@ class Calls:
             VendorUnavailableError: no good answer after every try.
             VendorRefusedError, CredentialsError: the vendor refuses what was asked, or who asks.
         """
-        return self.attempt(lambda: self._get(path, params, headers), path, Answer.value)
+        return self.attempt(lambda: self.once(self.base_url + path, params, headers), path, Answer.value)
 
     def get(
         self, path: str, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """Return the answer to a GET of any body, as `json` does."""
-        return self.attempt(lambda: self._get(path, params, headers), path)
+        return self.attempt(lambda: self.once(self.base_url + path, params, headers), path)
 
     def attempt(self, send: Send, path: str, check: Callable[[Answer], object] = lambda _: None) -> Answer:
         """Return the first good answer of `send`, a request through whatever client the vendor needs.
@@ -114,6 +116,38 @@ class Calls:
             waited += wait
         raise AssertionError("the last try returns or raises")
 
+    def once(
+        self,
+        url: str,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        follows: bool = False,
+    ) -> Answer:
+        """Send one GET of a whole address and return its answer, whatever its status; for `attempt`.
+
+        Args:
+            follows: Go where a redirection says; of no use with a credential, which is another host's then.
+
+        Raises:
+            ConnectionCut: no whole answer came.
+        """
+        import httpx
+
+        late = time.monotonic() + self.patience.to_answer  # httpx bounds each read; a trickle would have no end
+        try:
+            with self._client.stream("GET", url, params=params, headers=headers, follow_redirects=follows) as response:
+                body = bytearray()
+                for chunk in response.iter_bytes():
+                    body += chunk
+                    if time.monotonic() > late:
+                        raise ConnectionCut(f"an answer slower than {self.patience.to_answer:g} s")
+                return Answer(response.status_code, {**response.headers}, bytes(body))
+        except httpx.TimeoutException as error:
+            raise ConnectionCut("no answer in time") from error
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            raise ConnectionCut(f"a cut connection ({type(error).__name__})") from error
+
     def closing(self, close: Callable[[], object]) -> None:
         """Call `close` when the calls are closed: for a vendor with a client of its own."""
         self._closing.callback(close)
@@ -125,23 +159,6 @@ class Calls:
         client = httpx.Client(timeout=httpx.Timeout(self.patience.to_answer, connect=self.patience.to_connect))
         self.closing(client.close)
         return client
-
-    def _get(self, path: str, params: Mapping[str, str] | None, headers: Mapping[str, str] | None) -> Answer:
-        import httpx
-
-        late = time.monotonic() + self.patience.to_answer  # httpx bounds each read; a trickle would have no end
-        try:
-            with self._client.stream("GET", self.base_url + path, params=params, headers=headers) as response:
-                body = bytearray()
-                for chunk in response.iter_bytes():
-                    body += chunk
-                    if time.monotonic() > late:
-                        raise ConnectionCut(f"an answer slower than {self.patience.to_answer:g} s")
-                return Answer(response.status_code, {**response.headers}, bytes(body))
-        except httpx.TimeoutException as error:
-            raise ConnectionCut("no answer in time") from error
-        except (httpx.TransportError, httpx.DecodingError) as error:
-            raise ConnectionCut(f"a cut connection ({type(error).__name__})") from error
 
     def _wait(self, tried: int) -> float:
         longest = min(self.patience.first_wait * 2 ** (tried - 1), self.patience.longest_wait)

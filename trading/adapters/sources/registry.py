@@ -1,5 +1,7 @@
 """The vendors by name: one line each, and nothing else knows them. A module is imported when its vendor is asked for.
 
+After a colon stands what a vendor has several of (`ccxt:kraken`, `alpaca:iex`): its module makes it with `variant`.
+
 A vendor's formats begin with its name (`yfinance.chart`), so a stored page finds the module that reads it, for ever: a
 line may be added here, and none taken away.
 """
@@ -21,9 +23,15 @@ def vendor_named(name: str) -> Vendor:
     Raises:
         InputError: there is none.
     """
-    if name not in VENDORS:
+    base, _, variant = name.partition(":")
+    if base not in VENDORS:
         raise InputError(f"expected a vendor, one of {', '.join(sorted(VENDORS))}; found {name!r}")
-    return cast(Vendor, import_module(VENDORS[name]).VENDOR)
+    module = import_module(VENDORS[base])
+    if not variant:
+        return cast(Vendor, module.VENDOR)
+    if not hasattr(module, "variant"):
+        raise InputError(f"expected the vendor {base} without a colon, found {name!r}")
+    return cast(Vendor, module.variant(variant))
 
 
 def vendor_of_format(format_: str) -> Vendor:

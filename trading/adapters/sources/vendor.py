@@ -22,9 +22,9 @@ class Vendor:
     """A vendor's declaration and its two functions.
 
     Attributes:
-        name: The value of the column `source`, and the first word of its formats.
+        name: The value of the column `source`; before a colon, the first word of its formats (`ccxt:kraken`).
         kinds: What it has.
-        base_url: Where it answers; `TRADELOOM_<NAME>_URL` in the environment says another address.
+        base_url: Where it answers; `TRADELOOM_<NAME>_URL` in the environment (without a colon's part) says another address.
         requests_per_minute: What it allows; requests of one process are paced by it.
         lag: From the close of a session (the end of an intraday bar) to when it could first give it.
         pages: (ask, cursor of the last page that is here or None, calls) -> the pages after it, in a fixed order.
@@ -35,6 +35,7 @@ class Vendor:
         page_size: The most rows of one answer, where it limits them.
         calendar: The exchange calendar of its symbols, unless the caller states another.
         credentials: Environment variables that it cannot do without.
+        settings: Environment variables that say what it is asked, where they are set (`Calls.settings`).
     """
 
     name: str
@@ -50,6 +51,7 @@ class Vendor:
     page_size: int | None = None
     calendar: str = "XNYS"
     credentials: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
 
     def refuse_unless_offered(self, kind: Kind, interval: str) -> None:
         """Raise InputError where the vendor has no such kind or no such bars."""
@@ -69,6 +71,7 @@ class Vendor:
                 f"expected {' and '.join(missing)} in the environment for {self.name}, found none; export what the "
                 "vendor gave you"
             )
-        url = environ.get(f"TRADELOOM_{self.name.upper()}_URL") or self.base_url
+        url = environ.get(f"TRADELOOM_{self.name.partition(':')[0].upper()}_URL") or self.base_url
         secrets = {name: environ[name] for name in self.credentials}
-        return Calls(self.name, url.rstrip("/"), self.requests_per_minute, secrets)
+        settings = {name: environ[name] for name in self.settings if environ.get(name)}
+        return Calls(self.name, url.rstrip("/"), self.requests_per_minute, secrets, settings)
