@@ -101,7 +101,7 @@ class MarketScope(dg.ConfigurableResource):  # type: ignore[type-arg]
     def has(self, kind: Kind) -> bool:
         """Tell whether this scope delivers `kind` at all: a file of prices brings no actions, and news is optional."""
         if self.source == "sample":
-            return kind != "universe"
+            return kind not in ("universe", "trades")
         return bool({"prices": self.prices_file, "news": self.news_file}.get(kind, ""))
 
     def ingestion_mode(self) -> Mode | None:

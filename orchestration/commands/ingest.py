@@ -14,7 +14,7 @@ from trading.errors import InputError, NaiveTimeError
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["prices", "actions", "news", "universe"]))
+@click.argument("kind", type=click.Choice(["prices", "actions", "news", "universe", "trades"]))
 @click.option("--source", "source_name", required=True, help="Who delivers: sample or files.")
 @click.option("--file", type=click.Path(path_type=Path), help="What `files` reads: .csv, .csv.gz or .parquet.")
 @click.option(

@@ -165,6 +165,10 @@ _ROWS = {
         " format('member %%s (%%s of %%s)', m.member_id, m.symbol, m.universe)"
         " from trading.universe_members as m where m.batch_id = %s"
     ),
+    "trades": (
+        "select t.row_hash, raw.trade_hash(t) = t.row_hash, array[t.symbol], t.known_at,"
+        " format('trade %%s (%%s of %%s)', t.version_id, t.trade_id, t.symbol) from raw.trades as t where t.batch_id = %s"
+    ),
     "news": (
         "select n.row_hash, raw.news_hash(n) = n.row_hash, n.symbols, n.known_at,"
         " format('news item %%s (%%s)', n.item_id, n.headline) from raw.news_items as n where n.batch_id = %s"

@@ -20,7 +20,13 @@ from trading.quality.gate import Facts, Verdict
 # What a daily feed has every day: a bar that is not over yet, a placeholder for one that is to come.
 UNFINISHED = frozenset({"from_the_future", "missing_value"})
 _COUNTS = ("in", "published", "unchanged", "merged", "quarantined")
-_ABOUT = {"prices": "timestamp", "actions": "nominal_at", "news": "published_at", "universe": "nominal_at"}
+_ABOUT = {
+    "prices": "timestamp",
+    "actions": "nominal_at",
+    "news": "published_at",
+    "universe": "nominal_at",
+    "trades": "timestamp",
+}
 
 
 @dataclass(frozen=True)

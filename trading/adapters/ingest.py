@@ -21,7 +21,7 @@ from trading.adapters.instruments import calendars_of, publish_drafts
 from trading.adapters.later_drops import confirm_later_drops
 from trading.adapters.listings import publish_listings
 from trading.adapters.object_store import payload_key
-from trading.adapters.placing import fill_sessions, place_bars, to_rows
+from trading.adapters.placing import fill_sessions, place_bars, place_trades, to_rows
 from trading.adapters.warehouse import Batch
 from trading.errors import InputError, NaiveTimeError, NoRowsError, QualityError
 from trading.ingestion.candidates import Parsed, parse
@@ -182,6 +182,8 @@ def _judge(url: str, batch: Batch, parsed: Parsed) -> Judged:
         if batch.kind == "prices":
             fill_sessions(conn, set(calendars.values()), parsed.candidates, batch.received_at.date())
             place_bars(conn, batch.source, parsed.candidates, calendars)
+        if batch.kind == "trades":
+            place_trades(conn, batch.source, parsed.candidates)
     left, rows_merged = folded(batch.kind, parsed.candidates)
     verdict = judge(batch.kind, left, facts)
     rows = to_rows(batch.kind, batch.source, verdict.good)
@@ -222,7 +224,7 @@ def _write(conn: psycopg.Connection, batch: Batch, judged: Judged, watermark: in
     known = warehouse.known_versions(conn, batch.kind, batch.source, [row.key for row in judged.rows], watermark)
     versions = new_versions(judged.rows, known, batch.mode, batch.received_at)
     drafts: dict[str, str] = {}
-    if batch.kind == "prices":
+    if batch.kind in ("prices", "trades"):
         drafts = publish_drafts(conn, _first_known(versions), judged.calendars, watermark)
     report = report_of_judged(batch, judged, watermark, rows_published=len(versions), drafts=drafts)
     batch_id = _write_batch(conn, batch, judged, report)

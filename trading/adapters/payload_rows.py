@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from trading.adapters import gaps, warehouse
-from trading.adapters.placing import place_bars, to_rows
+from trading.adapters.placing import place_bars, place_trades, to_rows
 from trading.errors import InputError, NaiveTimeError, NoRowsError
 from trading.ingestion.candidates import Candidate, parse
 from trading.ingestion.folding import folded
@@ -71,6 +71,8 @@ def good_rows(conn: psycopg.Connection, batch_id: int, batch: RecordedBatch, pay
     rename(candidates, gaps.from_json(batch.reader.get("context", {}).get("parts", ())))
     if batch.kind == "prices":
         place_bars(conn, batch.source, candidates, batch.reader["context"]["calendars"])
+    if batch.kind == "trades":
+        place_trades(conn, batch.source, candidates)
     good = _without_quarantined(conn, batch_id, folded(batch.kind, candidates)[0])
     return to_rows(batch.kind, batch.source, good)
 

@@ -12,12 +12,18 @@ import psycopg
 
 from trading.adapters import warehouse
 from trading.adapters.sessions import ensure_sessions, read_sessions
-from trading.ingestion import actions, news, prices, universe
+from trading.ingestion import actions, news, prices, trades, universe
 from trading.ingestion.candidates import Candidate, span
 from trading.ingestion.reader import Kind
 from trading.ingestion.rows import RawRow
 
-_ROW = {"prices": prices.row, "actions": actions.row, "news": news.row, "universe": universe.row}
+_ROW = {
+    "prices": prices.row,
+    "actions": actions.row,
+    "news": news.row,
+    "universe": universe.row,
+    "trades": trades.row,
+}
 
 
 def fill_sessions(
@@ -44,6 +50,13 @@ def place_bars(
     sessions = read_sessions(conn, set(calendars.values()), *_with_eves(*days))
     for candidate in candidates:
         prices.place(candidate.values, lag, calendars, sessions)
+
+
+def place_trades(conn: psycopg.Connection, source: str, candidates: Sequence[Candidate]) -> None:
+    """Give each trade its nominal time."""
+    lag = warehouse.source_lag(conn, source)
+    for candidate in candidates:
+        trades.place(candidate.values, lag)
 
 
 def to_rows(kind: Kind, source: str, good: Sequence[Candidate]) -> list[RawRow]:

@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any
 
 from trading.errors import NaiveTimeError
-from trading.ingestion import actions, news, prices, universe
+from trading.ingestion import actions, news, prices, trades, universe
 from trading.ingestion.cells import CellError
 from trading.ingestion.payload import Record, records
 from trading.ingestion.reader import Kind, Reader
@@ -65,6 +65,7 @@ _READ: dict[Kind, Callable[[Record, Reader], dict[str, Any] | list[dict[str, Any
     "actions": actions.read,
     "news": news.read,
     "universe": universe.read,
+    "trades": trades.read,
 }
 
 
@@ -78,6 +79,8 @@ def parse(payload: bytes, reader: Reader) -> Parsed:
     parsed = Parsed()
     for record in records(payload, reader):
         _read_into(parsed, record, reader)
+    if reader.kind == "trades":
+        trades.name_nameless(candidate.values for candidate in parsed.candidates)
     if parsed.defects and all(defect.rule == "naive_timestamp" for defect in parsed.defects) and not parsed.candidates:
         raise NaiveTimeError(
             f"expected date-times with a zone (2004-05-03T14:30:00Z) or bare dates, found {parsed.defects[0].detail} "

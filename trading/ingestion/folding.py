@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from trading.ingestion import actions, news, prices, universe
+from trading.ingestion import actions, news, prices, trades, universe
 from trading.ingestion.candidates import Candidate
 from trading.ingestion.reader import Kind
 
-KEY = {"prices": prices.key, "actions": actions.key, "news": news.key, "universe": universe.key}
+KEY = {
+    "prices": prices.key,
+    "actions": actions.key,
+    "news": news.key,
+    "universe": universe.key,
+    "trades": trades.key,
+}
 
 
 def folded(kind: Kind, candidates: list[Candidate]) -> tuple[list[Candidate], int]:

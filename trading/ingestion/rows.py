@@ -2,7 +2,8 @@
 
 Each row is a key, a content, and `nominal_at` (a function of the key). A version of it adds `known_at`; the identity of
 a version is sha256 over source, key, content, nominal_at and known_at. SQL says the same in `raw.bar_hash`,
-`raw.action_hash` and `raw.news_hash` (migrations 0003 and 0012) and `trading.universe_hash` (0013).
+`raw.action_hash` and `raw.news_hash` (migrations 0003 and 0012), `trading.universe_hash` (0013) and `raw.trade_hash`
+(0035).
 """
 
 from __future__ import annotations
@@ -22,18 +23,21 @@ TABLE: dict[Kind, str] = {
     "actions": "raw.corporate_actions",
     "news": "raw.news_items",
     "universe": "trading.universe_members",
+    "trades": "raw.trades",
 }
 KEY_COLUMNS: dict[Kind, dict[str, str]] = {
     "prices": {"symbol": "text", "interval": "text", "timestamp": "timestamptz"},
     "actions": {"symbol": "text", "kind": "text", "ex_date": "date"},
     "news": {"news_id": "text"},
     "universe": {"universe": "text", "symbol": "text", "effective_date": "date"},
+    "trades": {"symbol": "text", "trade_id": "text"},
 }
 CONTENT_COLUMNS: dict[Kind, tuple[str, ...]] = {
     "prices": ("open", "high", "low", "close", "volume", "adjustment"),
     "actions": ("ratio", "amount", "currency", "new_symbol"),
     "news": ("headline", "body", "url", "symbols", "published_at", "is_date_only"),
     "universe": ("is_member",),
+    "trades": ("timestamp", "price", "size", "side"),
 }
 
 
