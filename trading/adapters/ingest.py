@@ -7,9 +7,10 @@ transaction publishes. Whatever stops in between leaves nothing half done, and t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 
@@ -36,6 +37,9 @@ from trading.ingestion.versions import new_versions
 from trading.quality.gate import Facts, judge
 from trading.telemetry import current_trace_id
 
+Beside = Callable[[psycopg.Connection, int], None]
+"""(the publishing transaction, the batch's id) -> None: what is written with a batch, or not at all."""
+
 MAX_BAD_SHARE = 0.2
 # A live drop is small and comes once: one bad row of four must not keep three good ones out (docs/decisions/0073).
 FEW_BAD_ROWS = 10
@@ -54,6 +58,7 @@ def ingest(
     partition: str | None = None,
     run_id: str | None = None,
     max_bad_share: float | None = None,
+    beside: Beside | None = None,
 ) -> BatchReport:
     """Ingest what `source` delivers of `kind` and derive what follows from it; return the batch's report.
 
@@ -69,6 +74,7 @@ def ingest(
         run_id: The Dagster run, for the record.
         max_bad_share: Above this share of quarantined rows (0..1) nothing of the batch is published. Where None: a
             fifth, and of a live batch only from the tenth bad row on; there, rows that are only unfinished do not count.
+        beside: What else the publishing transaction writes, such as how far a fetch has come.
 
     Raises:
         InputError: the file or an argument is wrong as a whole; nothing was written.
@@ -90,9 +96,9 @@ def ingest(
         dagster_run_id=run_id,
         trace_id=current_trace_id(),
     )
-    report = _already_ingested(database_url, batch)
+    report = _already_ingested(database_url, batch, beside)
     if report is None:
-        report = _publish(database_url, object_store, batch, delivery, max_bad_share)
+        report = _publish(database_url, object_store, batch, delivery, max_bad_share, beside)
     if kind in ("prices", "actions"):
         listed = publish_listings(database_url, batch.source)
         report = replace(report, drafts={**report.drafts, **listed})
@@ -115,14 +121,25 @@ def _received_at(now: datetime, delivered_at: datetime | None) -> datetime:
     return delivered_at
 
 
-def _already_ingested(url: str, batch: Batch) -> BatchReport | None:
+def _already_ingested(url: str, batch: Batch, beside: Beside | None) -> BatchReport | None:
     with warehouse.publishing(url) as conn:
         found = warehouse.earlier_batch(conn, batch, "published")
-    return report_of_recorded(batch, found) if found else None
+        return _recorded(conn, batch, found, beside) if found else None
+
+
+def _recorded(conn: psycopg.Connection, batch: Batch, found: dict[str, Any], beside: Beside | None) -> BatchReport:
+    if beside:
+        beside(conn, found["batch_id"])
+    return report_of_recorded(batch, found)
 
 
 def _publish(
-    url: str, store: PayloadStore, batch: Batch, delivery: Delivery, max_bad_share: float | None
+    url: str,
+    store: PayloadStore,
+    batch: Batch,
+    delivery: Delivery,
+    max_bad_share: float | None,
+    beside: Beside | None,
 ) -> BatchReport:
     parsed = _parsed(batch, delivery)
     store.put(delivery.payload)
@@ -134,9 +151,9 @@ def _publish(
             watermark = warehouse.take_watermark(conn, f"ingest {batch.kind} of {batch.source}")
             if (found := warehouse.earlier_batch(conn, batch, "published")) is not None:
                 conn.rollback()
-                return report_of_recorded(batch, found)
+                return _recorded(conn, batch, found, beside)
             if _facts(conn, batch, parsed) == judged.facts:
-                return _write(conn, batch, judged, watermark)
+                return _write(conn, batch, judged, watermark, beside)
             conn.rollback()
         # Another publisher changed what the rules rest on while we judged: read and judge again.
         parsed = _parsed(batch, delivery)
@@ -219,7 +236,9 @@ def _calendars(conn: psycopg.Connection, batch: Batch, parsed: Parsed, parts: Se
     return dict.fromkeys(symbols, batch.reader.calendar) | inherited | calendars_of(conn, symbols)
 
 
-def _write(conn: psycopg.Connection, batch: Batch, judged: Judged, watermark: int) -> BatchReport:
+def _write(
+    conn: psycopg.Connection, batch: Batch, judged: Judged, watermark: int, beside: Beside | None
+) -> BatchReport:
     """Write the whole batch under `watermark`; the caller's transaction makes it visible at once."""
     known = warehouse.known_versions(conn, batch.kind, batch.source, [row.key for row in judged.rows], watermark)
     versions = new_versions(judged.rows, known, batch.mode, batch.received_at)
@@ -231,6 +250,8 @@ def _write(conn: psycopg.Connection, batch: Batch, judged: Judged, watermark: in
     warehouse.insert_rows(conn, batch.kind, versions, watermark, batch_id)
     if batch.kind == "prices":
         publish_session_quality(conn, batch.source, {str(version.row.key[1]) for version in versions}, watermark)
+    if beside:
+        beside(conn, batch_id)
     return replace(report, batch_ids=(batch_id,))
 
 
