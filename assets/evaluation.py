@@ -44,9 +44,21 @@ def verdict_on(registry: ModelRegistry, champion: str, challenger: str) -> Judge
     return verdict_in(next(one.tags for one in registry.versions(SLOT) if one.version == challenger), champion)
 
 
+class Judging(dg.Config):
+    """How the judging window is walked.
+
+    Attributes:
+        walk_again: Walk it though the verdict is there, under what is known of memberships now: the backtests are kept
+            beside the earlier ones, and the verdict stays as it was given (`tradeloom blast-radius --rebuild`).
+    """
+
+    walk_again: bool = False
+
+
 @dg.asset(key=EVALUATION, deps=[BASELINE, LEARNER], group_name=GROUP, kinds={"mlflow", "postgres"})
 def evaluation(
     context: dg.AssetExecutionContext,
+    config: Judging,
     scope: MarketScope,
     warehouse: dg.ResourceParam[Warehouse],
     payloads: dg.ResourceParam[ObjectStore],
@@ -62,6 +74,8 @@ def evaluation(
     if judged is None:
         judged = _judge(scope, warehouse, payloads, registry, champion, challenger)
         registry.set_tags(SLOT, challenger, {VERDICT_TAG: judged.to_tag()})
+    elif config.walk_again:
+        _judge(scope, warehouse, payloads, registry, champion, challenger)
     context.log.info(judged.to_tag())
     return dg.MaterializeResult(
         metadata={
@@ -98,7 +112,7 @@ def _judge(
         champion_window=_as_read_by(standing, scope, warehouse, prepared),
     )
     verdict = judge(evidence)
-    _keep(warehouse, scope, prepared.symbols, ((standing, evidence.champion), (learned, evidence.challenger)))
+    _keep(warehouse, scope, prepared, ((standing, evidence.champion), (learned, evidence.challenger)))
     return _judged(champion, challenger, verdict, evidence)
 
 
@@ -120,7 +134,7 @@ def _embargo_kept(
 def _as_read_by(model: LoadedModel, scope: MarketScope, warehouse: Warehouse, prepared: Prepared) -> list[MarketSeries]:
     """Return the judging window with the features of the model's own card: what it would be served, newer or not."""
     service, window = FeatureService.from_dict(model.card.feature_service), prepared.windows.judging
-    rows = members_rows(warehouse, service, scope, prepared.symbols, window)
+    rows = members_rows(warehouse, service, scope, prepared.symbols, window, prepared.watermark)
     return series_of(warehouse, rows, scope, window)
 
 
@@ -139,18 +153,18 @@ def _other_seeds(registry: ModelRegistry, learned: LoadedModel) -> list[Decision
 
 
 def _keep(
-    warehouse: Warehouse, scope: MarketScope, symbols: list[str], runs: tuple[tuple[LoadedModel, BacktestResult], ...]
+    warehouse: Warehouse, scope: MarketScope, prepared: Prepared, runs: tuple[tuple[LoadedModel, BacktestResult], ...]
 ) -> None:
     with warehouse.connection() as conn:
-        newest = conn.execute("select raw.newest_watermark()").fetchone()
         for model, result in runs:
             terms = BacktestTerms(
                 model_name=model.name,
                 model_version=model.version,
                 weights_sha256=model.card.weights_sha256,
-                source=scope.source,
-                symbols=symbols,
-                watermark=newest[0] if newest else 0,
+                scope=scope.terms(),
+                definition=str(model.card.feature_service["definition"]),
+                symbols=prepared.symbols,
+                watermark=prepared.watermark,
                 snapshot_id=model.card.snapshot_id,
                 settings=BacktestSettings(),
             )

@@ -19,6 +19,7 @@ from assets.warehouse import DAILY
 from trading.adapters.anchors import anchor_head
 from trading.adapters.object_store import ObjectStore
 from trading.adapters.postgres import Warehouse
+from trading.adapters.session_universes import record_session_universe
 from trading.telemetry import tracing
 
 GROUP = "trading"
@@ -96,7 +97,8 @@ def paper_sessions(
     with warehouse.connection() as conn:
         cut = scope.cut(conn)
         window = cut.windows.replay
-        symbols = scope.members_at(conn, cut, window.first)
+        asked = scope.members_asked(conn, window.first)
+        symbols = scope.members_at(conn, cut, window.first, asked)
     replayed = [timestamp for timestamp in cut.timestamps if window.first <= timestamp.date() <= window.last]
     outcomes = []
     with tracing(context.run.run_id.replace("-", "")):
@@ -104,6 +106,10 @@ def paper_sessions(
             request = PaperRequest(alias, scope.source, symbols, replayed[0], replayed[-1], SLOT, alias)
             outcomes.append(desk.run(request))
             context.log.info(f"{alias}: {outcomes[-1]}")
+    if asked is not None:
+        with warehouse.connection() as conn:
+            for outcome in outcomes:
+                record_session_universe(conn, outcome.session_id, asked)
     yield from _results(outcomes)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import dagster as dg
 import psycopg
 
+from trading.adapters.session_universes import MembersAsked
 from trading.adapters.sources import source_named
 from trading.adapters.universes import members
 from trading.adapters.warehouse import newest_watermark
@@ -18,6 +19,7 @@ from trading.errors import InputError
 from trading.ingestion.payload import COLUMNS
 from trading.ingestion.ports import Source
 from trading.ingestion.reader import Adjustment, Kind, Mode
+from trading.scope_terms import ScopeTerms
 from trading.windows import Windows, windows_of
 
 MOST_SYMBOLS = 12
@@ -90,6 +92,10 @@ class MarketScope(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Whether this is the whole sample, as the demo runs it without options."""
         return self.source == "sample" and not self.symbols and not self.universe
 
+    def terms(self) -> ScopeTerms:
+        """Return what is kept beside whatever is made under this scope."""
+        return ScopeTerms(self.source, tuple(sorted(set(self.symbols))), self.universe, self.interval, self.adjustment)
+
     def price_source(self) -> Source:
         """Return where prices and actions come from."""
         return self._source("prices", self.prices_file)
@@ -140,16 +146,23 @@ class MarketScope(dg.ConfigurableResource):  # type: ignore[type-arg]
         there = {row[0] for row in rows}
         return sorted([symbol for symbol in complete if symbol in there][:MOST_SYMBOLS])
 
-    def members_at(self, conn: psycopg.Connection, cut: Cut, day: date) -> list[str]:
+    def members_asked(self, conn: psycopg.Connection, day: date) -> MembersAsked | None:
+        """Return the question that `members_at` answers for a session beginning on `day`; None without a universe."""
+        if not self.universe:
+            return None
+        began = datetime.combine(day, time(), UTC)
+        return MembersAsked(self.universe, self.symbols, day, began, newest_watermark(conn))
+
+    def members_at(self, conn: psycopg.Connection, cut: Cut, day: date, asked: MembersAsked | None = None) -> list[str]:
         """Return those of the scope's symbols that a session may trade that begins on `day`, as known then.
 
         Raises:
             InputError: the universe had no member then.
         """
-        if not self.universe:
+        asked = asked or self.members_asked(conn, day)
+        if asked is None:
             return cut.symbols
-        began = datetime.combine(day, time(), UTC)
-        found = members(conn, self.universe, day, began, newest_watermark(conn))
+        found = members(conn, asked.universe, asked.on_date, asked.as_of, asked.watermark)
         if traded := [symbol for symbol in found if symbol in cut.symbols]:
             return traded
         raise InputError(f"expected members of {self.universe} on {day}, found none known then; ingest its history")

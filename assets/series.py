@@ -28,23 +28,40 @@ _OF_ONE_WAREHOUSE = ["row_id", "watermark"]
 
 
 def training_rows(
-    warehouse: Warehouse, service: FeatureService, source: str, symbols: Sequence[str], window: Window
+    warehouse: Warehouse,
+    service: FeatureService,
+    source: str,
+    symbols: Sequence[str],
+    window: Window,
+    watermark: int | None = None,
 ) -> "DataFrame":
-    """Return the feature rows of a window, each as it was known when it was decided on, ordered by symbol and time."""
+    """Return the feature rows of a window, each as it was known when it was decided on, ordered by symbol and time.
+
+    Args:
+        watermark: The publication up to which is read; default: the newest.
+    """
     frame = FeatureStore(warehouse.url).training_set(
-        service, symbols, midnight(window.first), midnight(window.last), source=source
+        service, symbols, midnight(window.first), midnight(window.last), watermark=watermark, source=source
     )
     return frame.drop(columns=_OF_ONE_WAREHOUSE)
 
 
 def members_rows(
-    warehouse: Warehouse, service: FeatureService, scope: MarketScope, symbols: Sequence[str], window: Window
+    warehouse: Warehouse,
+    service: FeatureService,
+    scope: MarketScope,
+    symbols: Sequence[str],
+    window: Window,
+    watermark: int | None = None,
 ) -> "DataFrame":
     """Return `training_rows` of the days on which each symbol was a member, as known when the day was decided on."""
-    return only_members(warehouse, scope, training_rows(warehouse, service, scope.source, symbols, window))
+    rows = training_rows(warehouse, service, scope.source, symbols, window, watermark)
+    return only_members(warehouse, scope, rows, watermark)
 
 
-def only_members(warehouse: Warehouse, scope: MarketScope, rows: "DataFrame") -> "DataFrame":
+def only_members(
+    warehouse: Warehouse, scope: MarketScope, rows: "DataFrame", watermark: int | None = None
+) -> "DataFrame":
     """Return the rows of the days on which their symbol was a member, as known at each row's own time.
 
     Without a named universe all are: a symbol belongs to the built-in one as soon as it has bars.
@@ -52,7 +69,7 @@ def only_members(warehouse: Warehouse, scope: MarketScope, rows: "DataFrame") ->
     if not scope.universe:
         return rows
     with warehouse.connection() as conn:
-        known = memberships(conn, scope.universe, newest_watermark(conn))
+        known = memberships(conn, scope.universe, newest_watermark(conn) if watermark is None else watermark)
     columns = zip(rows["symbol"], rows["timestamp"], rows["known_at"], strict=True)
     kept = [known.is_member(symbol, at.date(), decided) for symbol, at, decided in columns]
     return rows[kept].reset_index(drop=True)

@@ -53,13 +53,14 @@ class PpoTerms(dg.Config):
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a training run is given."""
+    """What a training run is given. `watermark`: the publication up to which rows and memberships were read."""
 
     service: FeatureService
     symbols: list[str]
     windows: Windows
     rows: "DataFrame"
     snapshot: Snapshot
+    watermark: int
 
 
 def prepare(scope: MarketScope, warehouse: Warehouse, payloads: ObjectStore) -> Prepared:
@@ -70,15 +71,15 @@ def prepare(scope: MarketScope, warehouse: Warehouse, payloads: ObjectStore) -> 
     symbols, windows = cut.symbols, cut.windows
     service = FeatureStore(warehouse.url).newest_service(SLOT)
     register(warehouse.url, service)
-    rows = members_rows(warehouse, service, scope, symbols, windows.training)
+    rows = members_rows(warehouse, service, scope, symbols, windows.training, read_up_to)
     with warehouse.connection() as conn:
         refuse_recalled(resting_on_recalls(conn, rows, scope.source, scope.interval), "a training set")
         snapshot = write_snapshot(rows, payloads)
         first, last = midnight(windows.training.first), midnight(windows.training.last)
         record_snapshot(
-            conn, snapshot, service, source=scope.source, symbols=symbols, first=first, last=last, watermark=read_up_to
+            conn, snapshot, service, scope.terms(), symbols=symbols, first=first, last=last, watermark=read_up_to
         )
-    return Prepared(service, symbols, windows, rows, snapshot)
+    return Prepared(service, symbols, windows, rows, snapshot, read_up_to)
 
 
 @dg.asset(key=TRAINING_SET, deps=[DAILY], group_name=GROUP, kinds={"s3", "parquet"})

@@ -30,6 +30,7 @@ from feature_store.blast_radius_sql import (
     SUMMARY,
     WOULD_DIFFER,
 )
+from feature_store.membership_reach import ConsumedDays, MembershipChange, MembershipReach, trace_memberships
 from trading.adapters.recalls import Asked
 from trading.errors import InputError
 
@@ -39,8 +40,8 @@ class Change:
     """A raw row that was corrected, came late, or was recalled.
 
     Attributes:
-        what: `bar`, `split` or `news`; why: `corrected`, `late` or `recalled`.
-        key: A bar's timestamp or a split's ex-date (ISO), or a news item's id.
+        what: `bar`, `split`, `news` or `universe`; why: `corrected`, `late` or `recalled`.
+        key: A bar's timestamp, a split's ex-date or a membership's first day (ISO), or a news item's id.
         old_id, new_id: The superseded row and the one that superseded it, in their raw table; None where there is none.
         batch_id: The batch that brought the change; of a recall the batch that had brought the bar.
     """
@@ -82,7 +83,15 @@ class ConsumedRows:
 
 @dataclass(frozen=True)
 class ConsumedSnapshot:
-    """A frozen training set that holds such rows. `rows_differ`: how many of its rows it would freeze otherwise today."""
+    """A frozen training set that holds such rows, or that was frozen under such memberships.
+
+    Attributes:
+        rows, rows_differ: Rows made from a superseded version; how many rows it would freeze otherwise today.
+        days, days_differ: Symbol-days in it, or left out, by a membership that was corrected; how many would be taken
+            otherwise today.
+        universe: Empty: under none; None: frozen before this was recorded.
+        asked_symbols: What the scope asked for; empty: it left the choice; None: frozen before this was recorded.
+    """
 
     snapshot_id: str
     sha256: str
@@ -95,6 +104,17 @@ class ConsumedSnapshot:
     row_count: int
     rows: int
     rows_differ: int
+    days: int = 0
+    days_differ: int = 0
+    universe: str | None = None
+    asked_symbols: list[str] | None = None
+    interval: str | None = None
+    adjustment: str | None = None
+
+    @property
+    def differs(self) -> bool:
+        """Whether it would be frozen otherwise today."""
+        return self.rows_differ > 0 or self.days_differ > 0
 
 
 @dataclass(frozen=True)
@@ -118,6 +138,7 @@ class Reach:
     rows: list[ConsumedRows] = field(default_factory=list)
     series: list[ConsumedSeries] = field(default_factory=list)
     snapshots: list[ConsumedSnapshot] = field(default_factory=list)
+    memberships: MembershipReach = field(default_factory=MembershipReach)
 
     @property
     def superseded_bars(self) -> list[int]:
@@ -142,7 +163,9 @@ def trace(conn: psycopg.Connection, asked: Asked) -> Reach:
     _trace_rows(conn)
     conn.execute("analyze pg_temp.consumed")
     conn.execute(DROP_ON_TIME_NEWS)
-    return Reach(_changes(conn), _rows(conn), _series(conn), _snapshots(conn))
+    memberships = trace_memberships(conn, asked)
+    changes = [*_changes(conn), *(_as_change(one) for one in memberships.changes)]
+    return Reach(changes, _rows(conn), _series(conn), _snapshots(conn, memberships), memberships)
 
 
 def _known_batch(conn: psycopg.Connection, batch: int | None) -> None:
@@ -212,18 +235,31 @@ def _series(conn: psycopg.Connection) -> list[ConsumedSeries]:
     return conn.cursor(row_factory=class_row(ConsumedSeries)).execute(SERIES).fetchall()
 
 
-def _snapshots(conn: psycopg.Connection) -> list[ConsumedSnapshot]:
-    return [ConsumedSnapshot(**one, rows_differ=_differ(conn, one)) for one in _dicts(conn, SNAPSHOTS)]
+def _as_change(one: MembershipChange) -> Change:
+    key = one.effective_date.isoformat()
+    ids = (one.old_id, one.new_id, one.batch_id)
+    return Change(
+        "universe", one.why, one.source, one.symbol, None, one.at, key, *ids, one.known_at, one.watermark, one.detail
+    )
 
 
-def _dicts(conn: psycopg.Connection, query: str) -> list[dict[str, Any]]:
+def _snapshots(conn: psycopg.Connection, memberships: MembershipReach) -> list[ConsumedSnapshot]:
+    found = []
+    for one in _dicts(conn, SNAPSHOTS, {"registered": list(memberships.snapshots)}):
+        days = memberships.snapshots.get(one.pop("register_id"), ConsumedDays())
+        differ = _differ(conn, one) if one["rows"] else 0
+        found.append(ConsumedSnapshot(**one, rows_differ=differ, days=days.days, days_differ=days.differ))
+    return found
+
+
+def _dicts(conn: psycopg.Connection, query: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
     from psycopg.rows import dict_row
 
-    return conn.cursor(row_factory=dict_row).execute(query).fetchall()
+    return conn.cursor(row_factory=dict_row).execute(query, asked).fetchall()
 
 
 def _differ(conn: psycopg.Connection, snapshot: dict[str, Any]) -> int:
     """Count the rows that freezing the same window now would give otherwise."""
     query = sql.SQL(WOULD_DIFFER).format(view=sql.Identifier(*snapshot["view"].split(".")))
-    found = conn.execute(query, {"snapshot_id": snapshot["snapshot_id"], "sha256": snapshot["sha256"]}).fetchone()
+    found = conn.execute(query, {name: snapshot[name] for name in ("snapshot_id", "sha256", "universe")}).fetchone()
     return int(found[0]) if found else 0

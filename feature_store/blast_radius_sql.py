@@ -174,21 +174,33 @@ order by c.source, c.symbol, c.interval
 """
 
 SNAPSHOTS = """
+with holding as (
+    select s.register_id, count(*) as rows
+    from features.snapshots as s
+    join pg_temp.consumed as c
+        on c.view = s.view and c.definition = s.definition and c.source = s.source and c.symbol = any(s.symbols)
+        and c.timestamp between s.first_timestamp and s.last_timestamp
+    where c.is_first and c.watermark <= s.watermark and (c.replaced_at is null or c.replaced_at > s.watermark)
+        and (s.universe is not null or not exists (
+            select from features.snapshots as o
+            where o.snapshot_id = s.snapshot_id and o.sha256 = s.sha256 and o.universe is not null))
+    group by s.register_id
+)
+
 select
-    s.snapshot_id, s.sha256, s.object_key, s.view, s.definition, s.source, s.symbols, s.watermark, s.row_count, count(*) as rows
+    s.register_id, s.snapshot_id, s.sha256, s.object_key, s.view, s.definition, s.source, s.symbols, s.watermark,
+    s.row_count, s.universe, s.asked_symbols, s.interval, s.adjustment, coalesce(h.rows, 0) as rows
 from features.snapshots as s
-join pg_temp.consumed as c
-    on c.view = s.view and c.definition = s.definition and c.source = s.source and c.symbol = any(s.symbols)
-    and c.timestamp between s.first_timestamp and s.last_timestamp
-where c.is_first and c.watermark <= s.watermark and (c.replaced_at is null or c.replaced_at > s.watermark)
-group by s.snapshot_id, s.sha256
-order by min(s.recorded_at), s.snapshot_id, s.sha256
+left join holding as h on h.register_id = s.register_id
+where h.register_id is not null or s.register_id = any(%(registered)s)
+order by s.recorded_at, s.register_id
 """
 
 # What the snapshot's window gave when it was frozen beside what it gives now: first prints, by the newest publication.
 WOULD_DIFFER = """
 with asked as (
-    select s.* from features.snapshots as s where s.snapshot_id = %(snapshot_id)s and s.sha256 = %(sha256)s
+    select s.* from features.snapshots as s
+    where s.snapshot_id = %(snapshot_id)s and s.sha256 = %(sha256)s and s.universe is not distinct from %(universe)s
 ),
 
 versions as (

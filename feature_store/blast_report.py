@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 
 from feature_store.blast_radius import Change, Reach, trace
+from feature_store.membership_reach import ConsumedSession
 from trading.adapters.consumers import (
     ConsumedBacktest,
     ConsumedDecision,
@@ -21,6 +22,9 @@ from trading.adapters.consumers import (
     OpenPosition,
     Versions,
     backtests_on,
+    backtests_under,
+    decisions_of_models,
+    decisions_of_sessions,
     decisions_on,
     fills_of,
     models_on,
@@ -57,8 +61,9 @@ class BlastRadius:
             "feature_rows": sum(one.rows for one in rows),
             "feature_rows_changed": sum(one.changed for one in rows),
             "training_snapshots": len(self.reach.snapshots),
-            "training_snapshots_that_differ": sum(one.rows_differ > 0 for one in self.reach.snapshots),
+            "training_snapshots_that_differ": sum(one.differs for one in self.reach.snapshots),
             "backtests": len(self.backtests),
+            "sessions": len(self.reach.memberships.sessions),
             "decisions": len(self.decisions),
             "decisions_changed": sum(one.is_changed for one in self.decisions),
             "fills": len(self.fills),
@@ -77,6 +82,8 @@ class BlastRadius:
             "model_versions": None if self.models is None else [asdict(one) for one in self.models],
             "promotions": None if self.promotions is None else [asdict(one) for one in self.promotions],
             "backtests": [asdict(one) for one in self.backtests],
+            "sessions": [asdict(one) for one in self.reach.memberships.sessions],
+            "not_tried": asdict(self.reach.memberships.not_tried),
             "decisions": [asdict(one) for one in self.decisions],
             "fills": [asdict(one) for one in self.fills],
             "open_positions": [asdict(one) for one in self.positions],
@@ -100,8 +107,8 @@ def blast_radius(conn: psycopg.Connection, asked: Asked, registry: Versions | No
     """
     reach = trace(conn, asked)
     bars = reach.superseded_bars
-    rows = {(one.view, one.definition): (one.ids, one.changed_ids) for one in reach.rows}
-    decisions = decisions_on(conn, rows, bars)
+    decisions = _decisions(conn, reach)
+    backtests = _backtests(conn, reach)
     fills = fills_of(conn, [one.decision_id for one in decisions], bars)
     models = None if registry is None else models_on(registry, {one.snapshot_id for one in reach.snapshots})
     return BlastRadius(
@@ -109,10 +116,45 @@ def blast_radius(conn: psycopg.Connection, asked: Asked, registry: Versions | No
         decisions=decisions,
         fills=fills,
         positions=positions_on(conn, [one.fill_id for one in fills]),
-        backtests=backtests_on(conn, reach.series),
+        backtests=backtests,
         models=models,
-        promotions=None if models is None else promotions_of(conn, models),
+        promotions=None
+        if models is None
+        else promotions_of(conn, models, [one for one in backtests if one.by == "universe"]),
     )
+
+
+def _decisions(conn: psycopg.Connection, reach: Reach) -> list[ConsumedDecision]:
+    """Each once, by the nearest way: its own row or bar, then its session's universe, then what its model learned from."""
+    rows = {(one.view, one.definition): (one.ids, one.changed_ids) for one in reach.rows}
+    traded = {
+        (one.session_id, symbol): symbol in one.differing
+        for one in reach.memberships.sessions
+        for symbol in one.dropped
+    }
+    found = {one.decision_id: one for one in decisions_of_models(conn, _taught(reach))}
+    found |= {one.decision_id: one for one in decisions_of_sessions(conn, traded)}
+    found |= {one.decision_id: one for one in decisions_on(conn, rows, reach.superseded_bars)}
+    return sorted(found.values(), key=lambda one: (one.timestamp, one.decision_id))
+
+
+def _backtests(conn: psycopg.Connection, reach: Reach) -> list[ConsumedBacktest]:
+    days = {key: (one.days, one.differ) for key, one in reach.memberships.backtests.items()}
+    found = {one.backtest_id: one for one in backtests_on(conn, reach.series)}
+    found |= {one.backtest_id: one for one in backtests_under(conn, days, _taught(reach))}
+    return list(found.values())
+
+
+def _taught(reach: Reach) -> dict[str, bool]:
+    """Return the training sets that rest on a corrected membership, each with whether it would differ today.
+
+    A correction of a bar reaches a decision by its own row; one of a membership only by what a model was taught with.
+    """
+    taught: dict[str, bool] = {}
+    for one in reach.snapshots:
+        if one.days:
+            taught[one.snapshot_id] = taught.get(one.snapshot_id, False) or one.days_differ > 0
+    return taught
 
 
 def _lines(found: BlastRadius, shown: int, ids: int) -> Iterator[str]:
@@ -127,7 +169,8 @@ def _lines(found: BlastRadius, shown: int, ids: int) -> Iterator[str]:
             f"feature rows   {rows.rows:,} of {rows.view} {rows.definition[:12]}, {rows.first_timestamp:%Y-%m-%d} to "
             f"{rows.last_timestamp:%Y-%m-%d}, {rows.series} series; {rows.changed:,} ({share}) changed value"
         )
-    if not (found.reach.rows or found.decisions or found.fills):
+    yield from _untried(found)
+    if not (found.reach.rows or found.decisions or found.fills or _under_universe(found)):
         yield "nobody had used what was there before"
         return
     yield _line("training sets", found.reach.snapshots, shown, lambda one: one.snapshot_id[:12]) + _differing(found)
@@ -138,6 +181,8 @@ def _lines(found: BlastRadius, shown: int, ids: int) -> Iterator[str]:
             "promotions", found.promotions, shown, lambda one: f"{one.model_name} v{one.to_version} {one.verdict}"
         )
     yield _line("backtests", found.backtests, shown, lambda one: f"{one.model_name} v{one.model_version}")
+    if found.reach.memberships.sessions:
+        yield _line("sessions", found.reach.memberships.sessions, shown, _of_session)
     yield _line("decisions", found.decisions, ids, lambda one: one.decision_id) + _of_decisions(found.decisions)
     yield _line("fills", found.fills, ids, lambda one: one.fill_id)
     yield _line(
@@ -148,6 +193,25 @@ def _lines(found: BlastRadius, shown: int, ids: int) -> Iterator[str]:
     )
 
 
+def _under_universe(found: BlastRadius) -> bool:
+    return bool(found.reach.snapshots or found.backtests or found.reach.memberships.sessions)
+
+
+def _untried(found: BlastRadius) -> Iterator[str]:
+    unknown = found.reach.memberships.not_tried
+    if unknown.training_sets or unknown.backtests:
+        yield (
+            f"not tried      {unknown.training_sets} training sets and {unknown.backtests} backtests were made before "
+            "their universe was recorded"
+        )
+
+
+def _of_session(one: ConsumedSession) -> str:
+    parts = (("traded", one.dropped, "no members"), ("did not trade", one.missed, "members"))
+    told = "; ".join(f"{verb} {', '.join(symbols)}: {were}" for verb, symbols, were in parts if symbols)
+    return f"{one.session_name!r} under {one.universe} {told}"
+
+
 def _of_change(one: Change) -> str:
     return f"{one.what} {one.symbol or one.source} {one.key}: {one.detail}"
 
@@ -155,7 +219,7 @@ def _of_change(one: Change) -> str:
 def _differing(found: BlastRadius) -> str:
     if not found.reach.snapshots:
         return ""
-    differ = sum(one.rows_differ > 0 for one in found.reach.snapshots)
+    differ = sum(one.differs for one in found.reach.snapshots)
     if differ:
         return f"; {differ} of them would be frozen otherwise today"
     return "; frozen again they are the same, since each row is as it was first known"

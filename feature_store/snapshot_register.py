@@ -14,15 +14,17 @@ import psycopg
 from feature_store.services import FeatureService
 from feature_store.snapshots import Snapshot
 from trading.adapters.recalls import OpenRecall, open_recalls
+from trading.scope_terms import ScopeTerms
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 _INSERT = """
 insert into features.snapshots
-    (snapshot_id, object_key, sha256, view, definition, source, symbols, first_timestamp, last_timestamp, row_count, watermark)
-values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-on conflict (snapshot_id, sha256) do nothing
+    (snapshot_id, object_key, sha256, view, definition, source, symbols, first_timestamp, last_timestamp, row_count, watermark,
+    universe, asked_symbols, interval, adjustment)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+on conflict (snapshot_id, sha256, universe) do nothing
 """
 
 
@@ -30,25 +32,27 @@ def record_snapshot(
     conn: psycopg.Connection,
     snapshot: Snapshot,
     service: FeatureService,
+    terms: ScopeTerms,
     *,
-    source: str,
     symbols: Sequence[str],
     first: datetime,
     last: datetime,
     watermark: int,
 ) -> None:
-    """Note that a training set was frozen; the same rows again are the snapshot that is known.
+    """Note that a training set was frozen; the same rows again under the same universe are the snapshot that is known.
 
     Args:
-        symbols: Those that were asked for.
+        terms: What was asked for; under its universe a row is one of a member, as known at the row's `known_at`.
+        symbols: Those that were read.
         first, last: The window that was asked for, both included (bar timestamps, UTC).
         watermark: The publication up to which it was read.
     """
     conn.execute(
         _INSERT,
         (
-            *(snapshot.snapshot_id, snapshot.key, snapshot.sha256, service.view, service.definition, source),
+            *(snapshot.snapshot_id, snapshot.key, snapshot.sha256, service.view, service.definition, terms.source),
             *(sorted(symbols), first, last, snapshot.rows, watermark),
+            *(terms.universe, list(terms.symbols), terms.interval, terms.adjustment),
         ),
     )
 

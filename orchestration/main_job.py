@@ -84,8 +84,13 @@ def run_assets(
     tell: Tell,
     log: Path,
     tags: Mapping[str, str],
+    ops: Mapping[str, object] | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """Run these assets of `main` (all of them, if None) as one run of the instance; see `run_main_job`."""
+    """Run these assets of `main` (all of them, if None) as one run of the instance; see `run_main_job`.
+
+    Args:
+        ops: Configuration of steps, by their name.
+    """
     from orchestration.definitions import defs
 
     job = defs.resolve_job_def("main")
@@ -99,7 +104,7 @@ def run_assets(
             run_id=run_id,
             tags=dict(tags),
             asset_selection=None if selection is None else list(selection),
-            run_config=_run_config(scope),
+            run_config={**_run_config(scope), **({"ops": dict(ops)} if ops else {})},
         )
     assert isinstance(result, dg.ExecuteInProcessResult)
     return result

@@ -1,4 +1,4 @@
-"""Materializes again what a change reaches, and nothing else: one Dagster run over the assets concerned.
+"""Materializes again what a change reaches, and nothing else: one Dagster run per scope, over the assets concerned.
 
 Nothing is ingested again: the bars are there since they were delivered, and taking the vendor's old file in anew would
 undo the correction. Their months are noted in Dagster as materialized by the delivery. Sessions are never run again.
@@ -7,8 +7,9 @@ undo the correction. Their months are noted in Dagster as materialized by the de
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,16 @@ import psycopg
 from assets.evaluation import EVALUATION
 from assets.ingestion import CORPORATE_ACTIONS, NEWS_ITEMS, PRICE_BARS
 from assets.scope import MarketScope
-from assets.training import BASELINE, LEARNER, TRAINING_SET
+from assets.training import BASELINE, CHALLENGER, LEARNER, SLOT, TRAINING_SET
 from assets.warehouse import DAILY, FEATURES_GROUP, INDICATORS, MARKET_DATA, WAREHOUSE_GROUP
+from feature_store.blast_radius import ConsumedSnapshot
 from feature_store.blast_report import BlastRadius
+from orchestration.main_job import run_assets
 from trading.adapters.postgres import connection
+from trading.adapters.registry import ModelRegistry
+from trading.scope_terms import ScopeTerms
 
+LEARNED = [TRAINING_SET, BASELINE, LEARNER, EVALUATION]
 ROOTS = {"bar": PRICE_BARS, "split": CORPORATE_ACTIONS, "news": NEWS_ITEMS}
 
 # A table is the same if this is: what is overwritten is compared whole, what is only added to by its last row.
@@ -34,24 +40,48 @@ _STATE = {
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is materialized: assets in one run, and the months of raw assets that the delivery itself made.
+class ScopeRun:
+    """One Dagster run: assets under the scope that they were made under.
 
     Attributes:
+        walks_again: Its evaluation walks the judging window again though the verdict is there.
+    """
+
+    scope: MarketScope
+    assets: list[dg.AssetKey]
+    walks_again: bool = False
+
+    @property
+    def label(self) -> str:
+        """The scope in words."""
+        symbols = f" ({', '.join(self.scope.symbols)})" if self.scope.symbols else ""
+        return f"{self.scope.source}{f' under {self.scope.universe}' if self.scope.universe else ''}{symbols}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is materialized: one run per scope, and the months of raw assets that the delivery itself made.
+
+    Attributes:
+        runs: The first one makes the tables and features too, which are the same under every scope.
         reasons: Why nothing more is, one sentence each.
     """
 
-    assets: list[dg.AssetKey] = field(default_factory=list)
+    runs: list[ScopeRun] = field(default_factory=list)
     months: dict[dg.AssetKey, list[str]] = field(default_factory=dict)
-    scope: MarketScope = field(default_factory=MarketScope)
     reasons: list[str] = field(default_factory=list)
+
+    @property
+    def assets(self) -> set[dg.AssetKey]:
+        """Everything that any of the runs makes."""
+        return {key for run in self.runs for key in run.assets}
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What a rebuild did: asset -> what it came to, and the months noted."""
+    """What a rebuild did: its runs, asset -> what it came to, and the months noted."""
 
-    run_id: str | None
+    run_ids: list[str]
     assets: dict[str, str]
     months: dict[str, list[str]]
     reasons: list[str]
@@ -67,7 +97,8 @@ class Rebuilt:
             f"  {name:<38} {', '.join(months)}: as delivered, not ingested again"
             for name, months in self.months.items()
         ]
-        head = f"rebuilt in Dagster run {self.run_id}:" if self.run_id else "nothing was rebuilt:"
+        runs = f"run{'s' if len(self.run_ids) > 1 else ''} {', '.join(self.run_ids)}"
+        head = f"rebuilt in Dagster {runs}:" if self.run_ids else "nothing was rebuilt:"
         return [head, *told, *(f"  {reason}" for reason in self.reasons)]
 
 
@@ -82,16 +113,17 @@ def plan_of(found: BlastRadius) -> Plan:
         return Plan(reasons=[why])
     months: dict[dg.AssetKey, list[str]] = {}
     for one in changes:
-        listed = months.setdefault(ROOTS[one.what], [])
-        if (month := f"{one.timestamp:%Y-%m}-01") not in listed:
-            listed.append(month)
-    assets = sorted(_derived(months, defs.resolve_asset_graph()), key=lambda key: list(key.path))
-    learned, reasons = _learned(found)
-    newest = found.reach.snapshots[-1:]
-    scope = MarketScope(
-        source=newest[0].source if newest else changes[0].source, symbols=newest[0].symbols if newest else []
-    )
-    return Plan([*assets, *learned], {key: sorted(each) for key, each in months.items()}, scope, reasons)
+        if one.what in ROOTS:  # no table is derived from memberships
+            listed = months.setdefault(ROOTS[one.what], [])
+            if (month := f"{one.timestamp:%Y-%m}-01") not in listed:
+                listed.append(month)
+    derived = sorted(_derived(months, defs.resolve_asset_graph()), key=lambda key: list(key.path))
+    runs, reasons = _learned(found)
+    if derived and not runs:
+        runs = [ScopeRun(MarketScope(source=changes[0].source, interval=changes[0].interval or "1d"), [])]
+    if runs:
+        runs[0] = replace(runs[0], assets=[*derived, *runs[0].assets])
+    return Plan(runs, {key: sorted(each) for key, each in months.items()}, reasons)
 
 
 def _derived(roots: Iterable[dg.AssetKey], graph: Any) -> set[dg.AssetKey]:
@@ -111,33 +143,108 @@ def rebuild(found: BlastRadius, instance: dg.DagsterInstance, tell: Callable[[st
     Raises:
         TradeloomError: what a step raised; nothing after it ran, and a rerun completes.
     """
-    from orchestration.main_job import run_assets
-
     plan = plan_of(found)
-    if not plan.assets:
-        return Rebuilt(None, {}, {}, plan.reasons)
-    before = _states(plan.assets)
-    result = run_assets(plan.scope, plan.assets, instance, tell, log, {})
-    after = _states(plan.assets)
+    if not plan.runs:
+        return Rebuilt([], {}, {}, plan.reasons)
+    run_ids, came_to = [], dict[str, str]()
     known = {one.snapshot_id for one in found.reach.snapshots}
-    came_to = {key.to_user_string(): _came_to(key, before, after, result, known) for key in plan.assets}
+    with _the_challenger_kept(found, plan.runs) as runs:
+        for place, run in enumerate(runs):
+            before = _states(run.assets)
+            words = log.with_stem(f"{log.stem}-{place + 1}") if place else log
+            result = run_assets(run.scope, run.assets, instance, tell, words, {}, _ops(run))
+            after = _states(run.assets)
+            run_ids.append(result.run_id)
+            for key in run.assets:
+                of = "" if len(runs) == 1 or key in before else f" of {run.label}"
+                came_to[f"{key.to_user_string()}{of}"] = _came_to(key, before, after, result, known)
     for key, months in plan.months.items():
         note_delivery(instance, key, months, found)
     noted = {key.to_user_string(): [month[:7] for month in months] for key, months in plan.months.items()}
-    return Rebuilt(result.run_id, came_to, noted, plan.reasons)
+    return Rebuilt(run_ids, came_to, noted, plan.reasons)
 
 
-def _learned(found: BlastRadius) -> tuple[list[dg.AssetKey], list[str]]:
-    """Return the assets of training: the set if it holds such rows, models only if they would be given other ones."""
-    snapshots = found.reach.snapshots
-    if not snapshots:
-        return [], ["no training set holds these rows: nothing is trained again"]
-    if not any(one.rows_differ for one in snapshots[-1:]):
-        why = "every training row is as it was known when decided on: nothing a model saw has changed, none is trained again"
-        return [TRAINING_SET], [why]
-    return [TRAINING_SET, BASELINE, LEARNER, EVALUATION], [
-        "aliases are left alone: the next main or weekly job decides"
+def _ops(run: ScopeRun) -> dict[str, Any]:
+    """Return the run's configuration beside its scope."""
+    if not (run.walks_again and EVALUATION in run.assets):
+        return {}
+    return {"__".join(EVALUATION.path): {"config": {"walk_again": True}}}
+
+
+@contextmanager
+def _the_challenger_kept(found: BlastRadius, runs: list[ScopeRun]) -> Iterator[list[ScopeRun]]:
+    """Yield the runs, that of the challenger's own scope last; without one the alias ends where it was.
+
+    Every training moves the alias. It is to end at what is made under the scope that it was made under, not at whatever
+    other experiment a correction reached.
+    """
+    if not any(LEARNER in run.assets for run in runs):
+        yield runs
+        return
+    registry = ModelRegistry(os.environ["TRADELOOM_MLFLOW_URL"])
+    stood = next((one for one in registry.versions(SLOT) if CHALLENGER in one.aliases), None)
+    taught = stood.tags.get("snapshot_id") if stood else None
+    own = {terms_of(one) for one in found.reach.snapshots if one.snapshot_id == taught}
+    mine = [run for run in runs if LEARNER in run.assets and run.scope.terms() in own]
+    first, *others = runs  # it makes the tables too
+    if first in mine and others:
+        tables = [key for key in first.assets if key not in LEARNED]
+        runs = [*others, replace(first, assets=[key for key in first.assets if key in LEARNED])]
+        runs[0] = replace(runs[0], assets=[*tables, *runs[0].assets])
+    else:
+        runs = [first, *(run for run in others if run not in mine), *(run for run in others if run in mine)]
+    try:
+        yield runs
+    finally:
+        if stood is not None and not mine:
+            registry.set_alias(SLOT, CHALLENGER, stood.version)
+
+
+def terms_of(one: ConsumedSnapshot) -> ScopeTerms:
+    """Return what a training set was asked for; of one frozen before that was recorded, what it read."""
+    asked = one.symbols if one.asked_symbols is None else one.asked_symbols
+    return ScopeTerms(one.source, tuple(asked), one.universe or "", one.interval or "1d", one.adjustment or "raw")
+
+
+def _learned(found: BlastRadius) -> tuple[list[ScopeRun], list[str]]:
+    """Return the assets of training by scope, oldest scope first: the set if it holds such rows, models only if they
+    would be given other ones, the evaluation alone if only its backtests would be walked over others.
+    """
+    made: dict[ScopeTerms, list[dg.AssetKey]] = {}
+    for one in found.reach.snapshots:
+        terms = terms_of(one)
+        assets = made.pop(terms, [TRAINING_SET])  # the order is that of each scope's newest set
+        made[terms] = LEARNED if one.differs else assets
+    walked = {one.scope for one in found.backtests if one.days_differ}
+    for terms in sorted(walked - made.keys(), key=str):
+        made[terms] = []
+    runs = [_run(terms, assets, walks_again=terms in walked) for terms, assets in made.items()]
+    return runs, _reasons(found, runs)
+
+
+def _run(terms: ScopeTerms, assets: list[dg.AssetKey], *, walks_again: bool) -> ScopeRun:
+    scope = MarketScope(**{**vars(terms), "symbols": list(terms.symbols)})
+    walking = [EVALUATION] if walks_again and EVALUATION not in assets else []
+    return ScopeRun(scope, [*assets, *walking], walks_again)
+
+
+def _reasons(found: BlastRadius, runs: list[ScopeRun]) -> list[str]:
+    if not runs:
+        return ["no training set holds these rows: nothing is trained again"]
+    reasons = [
+        f"training set {one.snapshot_id[:12]} was frozen before its universe was recorded: it is made again without one"
+        for one in found.reach.snapshots
+        if one.universe is None
     ]
+    if any(LEARNER in run.assets for run in runs):
+        reasons.append("aliases are left alone: the next main or weekly job decides")
+    else:
+        reasons.append(
+            "every training row is as it was known when decided on: nothing a model saw has changed, none is trained again"
+        )
+    if any(run.walks_again for run in runs):
+        reasons.append("verdicts stay as they were given: the window is walked again beside them")
+    return reasons
 
 
 def _states(assets: Sequence[dg.AssetKey]) -> dict[dg.AssetKey, Any]:
@@ -175,7 +282,7 @@ def _came_to(
 def note_delivery(instance: dg.DagsterInstance, key: dg.AssetKey, months: list[str], found: BlastRadius) -> None:
     """Tell Dagster that a delivery outside it made these months, once per batch."""
     batches = sorted(
-        {one.batch_id for one in found.reach.changes if ROOTS[one.what] == key and one.batch_id is not None}
+        {one.batch_id for one in found.reach.changes if ROOTS.get(one.what) == key and one.batch_id is not None}
     )
     told = ", ".join(str(batch) for batch in batches)
     for month in months:

@@ -35,9 +35,7 @@ def revise_the_sample(instance: dg.DagsterInstance, tell: Callable[[str], None],
     report = _delivered()
     found = _traced(report)
     is_new = report.status != "already ingested"
-    rebuilt = (
-        rebuild(found, instance, tell, log) if is_new else Rebuilt(None, {}, {}, ["it was, when it was delivered"])
-    )
+    rebuilt = rebuild(found, instance, tell, log) if is_new else Rebuilt([], {}, {}, ["it was, when it was delivered"])
     decisions, identical = _replayed(tell)
     return {
         "batch": report.batch_ids[0],

@@ -16,17 +16,26 @@ from psycopg.types.json import Jsonb
 
 from trading.backtest import BacktestResult, BacktestSettings
 from trading.identity import row_hash
+from trading.scope_terms import ScopeTerms
 from trading.telemetry import current_trace_id
 
 
 @dataclass(frozen=True)
 class BacktestTerms:
-    """What was backtested, on what."""
+    """What was backtested, on what.
+
+    Attributes:
+        scope: What was asked for; under its universe a day counts if its symbol was a member, as known at the decision.
+        definition: Of the feature rows that were walked over.
+        symbols: Those that were walked over.
+        watermark: The publication up to which was read.
+    """
 
     model_name: str
     model_version: str
     weights_sha256: str
-    source: str
+    scope: ScopeTerms
+    definition: str
     symbols: Sequence[str]
     watermark: int
     snapshot_id: str | None
@@ -49,9 +58,11 @@ def record_backtest(
 
 _INSERT = """
 insert into trading.backtests (backtest_id, model_name, model_version, source, symbols, first_timestamp, last_timestamp,
-    watermark, snapshot_id, starting_cash, costs, metrics, created_at, trace_id)
+    watermark, snapshot_id, starting_cash, costs, metrics, created_at, trace_id,
+    universe, asked_symbols, interval, adjustment, definition)
 values (%(backtest_id)s, %(model_name)s, %(model_version)s, %(source)s, %(symbols)s, %(first)s, %(last)s,
-    %(watermark)s, %(snapshot_id)s, %(starting_cash)s, %(costs)s, %(metrics)s, %(created_at)s, %(trace_id)s)
+    %(watermark)s, %(snapshot_id)s, %(starting_cash)s, %(costs)s, %(metrics)s, %(created_at)s, %(trace_id)s,
+    %(universe)s, %(asked_symbols)s, %(interval)s, %(adjustment)s, %(definition)s)
 on conflict (backtest_id) do nothing
 """
 
@@ -67,7 +78,7 @@ def _id_of(terms: BacktestTerms, result: BacktestResult) -> str:
         terms.model_name,
         terms.model_version,
         terms.weights_sha256,
-        terms.source,
+        terms.scope.source,
         "|".join(sorted(terms.symbols)),
         str(sorted(terms.settings.costs.to_dict().items())),
         str(sorted(terms.settings.limits.to_dict().items())),
@@ -75,6 +86,8 @@ def _id_of(terms: BacktestTerms, result: BacktestResult) -> str:
     ]
     for snapshot in result.snapshots:
         content += [snapshot.timestamp, snapshot.equity_usd]
+    if terms.scope.universe:  # without one the id is that of earlier releases
+        content.append(terms.scope.universe)
     return row_hash(content).hex()[:32]
 
 
@@ -82,7 +95,7 @@ def _values(terms: BacktestTerms, result: BacktestResult) -> dict[str, Any]:
     return {
         "model_name": terms.model_name,
         "model_version": terms.model_version,
-        "source": terms.source,
+        "source": terms.scope.source,
         "symbols": sorted(terms.symbols),
         "first": result.snapshots[0].timestamp,
         "last": result.snapshots[-1].timestamp,
@@ -92,6 +105,11 @@ def _values(terms: BacktestTerms, result: BacktestResult) -> dict[str, Any]:
         "costs": Jsonb(terms.settings.costs.to_dict()),
         "created_at": datetime.now(UTC),
         "trace_id": current_trace_id(),
+        "universe": terms.scope.universe,
+        "asked_symbols": list(terms.scope.symbols),
+        "interval": terms.scope.interval,
+        "adjustment": terms.scope.adjustment,
+        "definition": terms.definition,
     }
 
 

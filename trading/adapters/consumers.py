@@ -14,15 +14,19 @@ from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
+
+from trading.scope_terms import ScopeTerms
 
 
 @dataclass(frozen=True)
 class ConsumedDecision:
-    """A decision that was served such a row, or was taken at such a bar.
+    """A decision that was served such a row, was taken at such a bar, or rests on a corrected membership.
 
     Attributes:
-        is_changed: A number that its model reads is another one in the row's newest version.
+        is_changed: A number that its model reads is another one in the row's newest version; of a membership: its session
+            would not trade the symbol today, or its model's training set would be frozen otherwise.
+        by: How it rests on the change: by its `row`, its `bar`, the universe of its `session`, or its `model`.
     """
 
     decision_id: str
@@ -33,6 +37,7 @@ class ConsumedDecision:
     model_name: str
     model_version: str
     is_changed: bool
+    by: str = "row"
 
 
 @dataclass(frozen=True)
@@ -61,13 +66,22 @@ class OpenPosition:
 
 @dataclass(frozen=True)
 class ConsumedBacktest:
-    """A backtest that read such rows."""
+    """A backtest that read such rows, or rests on a corrected membership.
+
+    Attributes:
+        by: How: by the `rows` of its window, the `universe` that it was walked under, or its `model`.
+        days, days_differ: Symbol-days walked, or left out, by such a membership; how many would be taken otherwise today.
+    """
 
     backtest_id: str
     model_name: str
     model_version: str
     first_timestamp: datetime
     last_timestamp: datetime
+    scope: ScopeTerms
+    by: str = "rows"
+    days: int = 0
+    days_differ: int = 0
 
 
 @dataclass(frozen=True)
@@ -157,9 +171,26 @@ where d.definition = %(definition)s and d.feature_row_id = any(%(rows)s)
 
 _AT_BARS = """
 select
-    d.decision_id, d.session_id, d.symbol, d.timestamp, d.outcome, d.model_name, d.model_version, false as is_changed
+    d.decision_id, d.session_id, d.symbol, d.timestamp, d.outcome, d.model_name, d.model_version, false as is_changed,
+    'bar' as by
 from trading.decisions as d
 where d.bar_id = any(%(bars)s)
+"""
+
+_OF_MODELS = """
+select
+    d.decision_id, d.session_id, d.symbol, d.timestamp, d.outcome, d.model_name, d.model_version, m.is_changed,
+    'model' as by
+from unnest(%(snapshots)s::text[], %(differ)s::boolean[]) as m (snapshot_id, is_changed)
+join trading.decisions as d on d.snapshot_id = m.snapshot_id
+"""
+
+_OF_SESSIONS = """
+select
+    d.decision_id, d.session_id, d.symbol, d.timestamp, d.outcome, d.model_name, d.model_version, m.is_changed,
+    'session' as by
+from unnest(%(sessions)s::text[], %(symbols)s::text[], %(differ)s::boolean[]) as m (session_id, symbol, is_changed)
+join trading.decisions as d on d.session_id = m.session_id and d.symbol = m.symbol
 """
 
 _FILLS = """
@@ -211,8 +242,16 @@ where exists (
 order by s.name, p.session_id, p.symbol
 """
 
-_BACKTESTS = """
-select distinct b.backtest_id, b.model_name, b.model_version, b.first_timestamp, b.last_timestamp, b.created_at
+_BACKTEST = """
+select distinct
+    b.backtest_id, b.model_name, b.model_version, b.first_timestamp, b.last_timestamp, b.source, b.asked_symbols,
+    b.symbols, coalesce(b.universe, '') as universe, coalesce(b.interval, '1d') as interval,
+    coalesce(b.adjustment, 'raw') as adjustment, b.created_at
+"""
+
+_BACKTESTS = (
+    _BACKTEST
+    + """
 from unnest(
     %(sources)s::text[], %(symbols)s::text[], %(first)s::timestamptz[], %(last)s::timestamptz[], %(from)s::bigint[],
     %(until)s::bigint[]
@@ -222,6 +261,27 @@ join trading.backtests as b
     and b.first_timestamp <= c.last_at and b.last_timestamp >= c.first_at
     and b.watermark between c.from_watermark and c.until_watermark
 order by b.created_at, b.backtest_id
+"""
+)
+
+_BACKTESTS_UNDER = (
+    _BACKTEST
+    + """
+from trading.backtests as b
+where b.backtest_id = any(%(backtests)s) or b.snapshot_id = any(%(snapshots)s)
+order by b.created_at, b.backtest_id
+"""
+)
+
+# The verdict on a version was given on its backtest; of the one that it was compared with there may be many.
+_JUDGED_ON = """
+select p.promotion_id, p.model_name, p.alias, p.from_version, p.to_version, p.verdict
+from trading.promotions as p
+join unnest(%(names)s::text[], %(versions)s::text[]) as m (name, version)
+    on m.name = p.model_name and m.version = p.to_version
+where p.verdict in ('promoted', 'refused')
+group by p.promotion_id
+order by p.promotion_id
 """
 
 _PROMOTIONS = """
@@ -255,6 +315,22 @@ def decisions_on(
     return sorted(found.values(), key=lambda one: (one.timestamp, one.decision_id))
 
 
+def decisions_of_models(conn: psycopg.Connection, snapshots: Mapping[str, bool]) -> list[ConsumedDecision]:
+    """Return the decisions of models that were trained on these sets; with each set whether it would differ today."""
+    asked = {"snapshots": list(snapshots), "differ": list(snapshots.values())}
+    return conn.cursor(row_factory=class_row(ConsumedDecision)).execute(_OF_MODELS, asked).fetchall()
+
+
+def decisions_of_sessions(conn: psycopg.Connection, traded: Mapping[tuple[str, str], bool]) -> list[ConsumedDecision]:
+    """Return the decisions about (session, symbol) pairs; with each whether it would not be traded today."""
+    asked = {
+        "sessions": [session for session, _ in traded],
+        "symbols": [symbol for _, symbol in traded],
+        "differ": list(traded.values()),
+    }
+    return conn.cursor(row_factory=class_row(ConsumedDecision)).execute(_OF_SESSIONS, asked).fetchall()
+
+
 def fills_of(conn: psycopg.Connection, decisions: Collection[str], bars: Collection[int]) -> list[ConsumedFill]:
     """Return the fills of these decisions' orders and those at these bars, by time."""
     asked = {"decisions": list(decisions), "bars": list(bars)}
@@ -276,7 +352,30 @@ def backtests_on(conn: psycopg.Connection, series: Sequence[ReadSeries]) -> list
         "from": [one.first_watermark for one in series],
         "until": [one.last_watermark for one in series],
     }
-    return [ConsumedBacktest(*row[:5]) for row in conn.execute(_BACKTESTS, asked)]
+    return [_backtest(one) for one in conn.cursor(row_factory=dict_row).execute(_BACKTESTS, asked).fetchall()]
+
+
+def backtests_under(
+    conn: psycopg.Connection, days: Mapping[str, tuple[int, int]], snapshots: Collection[str]
+) -> list[ConsumedBacktest]:
+    """Return the backtests that were walked under corrected memberships, and those of models trained on such sets.
+
+    Args:
+        days: Backtest -> (symbol-days that rest on a corrected membership, those taken otherwise today).
+        snapshots: Training sets that rest on one.
+    """
+    asked = {"backtests": list(days), "snapshots": list(snapshots)}
+    found = conn.cursor(row_factory=dict_row).execute(_BACKTESTS_UNDER, asked).fetchall()
+    return [_backtest(one, days.get(one["backtest_id"], (0, 0))) for one in found]
+
+
+def _backtest(row: dict[str, Any], days: tuple[int, int] | None = None) -> ConsumedBacktest:
+    asked = row["symbols"] if row["asked_symbols"] is None else row["asked_symbols"]
+    scope = ScopeTerms(row["source"], tuple(asked), row["universe"], row["interval"], row["adjustment"])
+    named = (row["backtest_id"], row["model_name"], row["model_version"], row["first_timestamp"], row["last_timestamp"])
+    if days is None:
+        return ConsumedBacktest(*named, scope)
+    return ConsumedBacktest(*named, scope, "universe" if days[0] else "model", *days)
 
 
 def models_on(registry: Versions, snapshots: Collection[str]) -> list[ConsumingModel]:
@@ -296,7 +395,13 @@ def models_on(registry: Versions, snapshots: Collection[str]) -> list[ConsumingM
     return sorted(found, key=lambda one: (one.name, int(one.version)))
 
 
-def promotions_of(conn: psycopg.Connection, models: Sequence[ConsumingModel]) -> list[ConsumingPromotion]:
-    """Return the verdicts that name these versions, oldest first."""
+def promotions_of(
+    conn: psycopg.Connection, models: Sequence[ConsumingModel], judged_on: Sequence[ConsumedBacktest] = ()
+) -> list[ConsumingPromotion]:
+    """Return the verdicts that name these versions, and those that were given on these backtests, oldest first."""
+    cursor = conn.cursor(row_factory=class_row(ConsumingPromotion))
     asked = {"names": [one.name for one in models], "versions": [one.version for one in models]}
-    return conn.cursor(row_factory=class_row(ConsumingPromotion)).execute(_PROMOTIONS, asked).fetchall()
+    found = {one.promotion_id: one for one in cursor.execute(_PROMOTIONS, asked).fetchall()}
+    asked = {"names": [one.model_name for one in judged_on], "versions": [one.model_version for one in judged_on]}
+    found |= {one.promotion_id: one for one in cursor.execute(_JUDGED_ON, asked).fetchall()}
+    return [found[number] for number in sorted(found)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import psycopg
+
+EVER = datetime.max.replace(tzinfo=UTC)
 
 _CHANGES = """
 select m.source, m.symbol, m.effective_date, m.is_member, m.known_at, m.watermark
@@ -39,9 +41,13 @@ class Memberships:
     known_since: Sequence[tuple[str, datetime]]
     changes: dict[tuple[str, str], list[Change]]
 
+    def serving(self, as_of: datetime) -> str | None:
+        """Return the source that answers as of then: the first in precedence of which anything was known."""
+        return next((name for name, since in self.known_since if since <= as_of), None)
+
     def is_member(self, symbol: str, day: date, as_of: datetime) -> bool:
         """Tell whether the symbol belonged to the universe on a day, as known at `as_of`."""
-        source = next((name for name, since in self.known_since if since <= as_of), None)
+        source = self.serving(as_of)
         if source is None:
             return False
         standing = False
@@ -59,3 +65,71 @@ def memberships(conn: psycopg.Connection, universe: str, watermark: int) -> Memb
         since[source] = min(since.get(source, known_at), known_at)
         changes[source, symbol].append(Change(effective_date, is_member, known_at))
     return Memberships(list(since.items()), dict(changes))
+
+
+@dataclass(frozen=True)
+class Span:
+    """Days of a symbol on which one publication changed the answer, by all that is known: `was`, and is no longer.
+
+    Attributes:
+        until: The first day after it; None if it does not end.
+    """
+
+    symbol: str
+    first: date
+    until: date | None
+    was: bool
+    watermark: int
+
+    def holds(self, day: date) -> bool:
+        """Tell whether a day lies in it."""
+        return self.first <= day and (self.until is None or day < self.until)
+
+
+class Publications:
+    """One universe as every publication left it, each read once."""
+
+    def __init__(self, conn: psycopg.Connection, universe: str) -> None:
+        self._conn, self._universe = conn, universe
+        self._read: dict[int, Memberships] = {}
+
+    def up_to(self, watermark: int) -> Memberships:
+        """Return what was published up to a watermark."""
+        if watermark not in self._read:
+            self._read[watermark] = memberships(self._conn, self._universe, watermark)
+        return self._read[watermark]
+
+    def spans(self, watermark: int, since: Mapping[str, date]) -> list[Span]:
+        """Return where the publication `watermark` changed the answer.
+
+        Args:
+            since: Symbol -> the first day that its changes speak of. Where the publication made another source serve,
+                every symbol may have changed on every day.
+        """
+        before, after = self.up_to(watermark - 1), self.up_to(watermark)
+        if before.serving(EVER) != after.serving(EVER):
+            since = dict.fromkeys((symbol for _, symbol in after.changes), date.min)
+        return [span for symbol in sorted(since) for span in _spans(before, after, symbol, since[symbol], watermark)]
+
+    def rested(self, symbol: str, day: date, as_of: datetime, watermark: int, spans: Iterable[Span]) -> bool:
+        """Tell whether an answer given at (as_of, watermark) was the one before the publication of one of `spans`.
+
+        An answer that had the publication before it, and was given otherwise because of a later one, does not rest on it.
+        """
+        said = self.up_to(watermark).is_member(symbol, day, as_of)
+        for span in spans:
+            if span.symbol == symbol and span.holds(day) and said == span.was:
+                heard = watermark >= span.watermark
+                if not heard or self.up_to(span.watermark).is_member(symbol, day, as_of) == span.was:
+                    return True
+        return False
+
+
+def _spans(before: Memberships, after: Memberships, symbol: str, since: date, watermark: int) -> Iterator[Span]:
+    days = {change.effective_date for known in (before, after) for (_, name), changes in known.changes.items()
+            if name == symbol for change in changes}  # fmt: skip
+    starts = sorted(day for day in {*days, since} if day >= since)
+    for first, until in zip(starts, [*starts[1:], None], strict=True):
+        was = before.is_member(symbol, first, EVER)
+        if was != after.is_member(symbol, first, EVER):
+            yield Span(symbol, first, until, was, watermark)

@@ -72,7 +72,8 @@ def test_a_training_set_that_would_differ_trains_and_judges_again_on_its_own_sym
         "models/trader_daily",
         "reports/evaluation__trader_daily",
     }
-    assert (plan.scope.source, plan.scope.symbols) == ("sample", ["AAPL", "IBM"])
+    (run,) = plan.runs
+    assert (run.scope.source, run.scope.symbols) == ("sample", ["AAPL", "IBM"])
 
 
 @pytest.mark.parametrize(
@@ -81,4 +82,4 @@ def test_a_training_set_that_would_differ_trains_and_judges_again_on_its_own_sym
 )
 def test_without_a_correction_nothing_is_rebuilt(changes: tuple[Change, ...], reason: str):
     plan = plan_of(BlastRadius(Reach(list(changes))))
-    assert (plan.assets, plan.months, plan.reasons) == ([], {}, [reason])
+    assert (plan.runs, plan.months, plan.reasons) == ([], {}, [reason])
