@@ -12,17 +12,27 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 from trading.errors import InputError
 
 
 @dataclass(frozen=True, order=True)
 class Session:
-    """One trading session of one exchange; `opens_at` and `closes_at` in UTC, half days included."""
+    """One trading session of one exchange, in UTC, half days included; a break (lunch in Tokyo) where there is one."""
 
     session_date: date
     opens_at: datetime
     closes_at: datetime
+    break_starts_at: datetime | None = None
+    break_ends_at: datetime | None = None
+
+    @property
+    def stretches(self) -> tuple[tuple[datetime, datetime], ...]:
+        """From when to when it trades without a break, in order."""
+        if self.break_starts_at is None or self.break_ends_at is None:
+            return ((self.opens_at, self.closes_at),)
+        return ((self.opens_at, self.break_starts_at), (self.break_ends_at, self.closes_at))
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,10 @@ class Sessions:
         """Return the first session on or after `day`, or None past the end of the range."""
         place = bisect_left(self._dates, day)
         return self.ordered[place] if place < len(self.ordered) else None
+
+    def between(self, first: date, last: date) -> tuple[Session, ...]:
+        """Return the sessions with first <= session date <= last, in order."""
+        return self.ordered[bisect_left(self._dates, first) : bisect_right(self._dates, last)]
 
     def overlapping(self, start: datetime, end: datetime) -> Session | None:
         """Return the last session that trades somewhere in [start, end), or None.
@@ -87,25 +101,18 @@ def exchange_sessions(calendar: str, start: date, end: date) -> list[Session]:
         schedule = xc.get_calendar(calendar, start=first, end=last).schedule.loc[
             pd.Timestamp(start) : pd.Timestamp(end)
         ]
+    columns = [schedule[name] for name in ("open", "close", "break_start", "break_end")]
     return [
-        Session(label.date(), opens.to_pydatetime().astimezone(UTC), closes.to_pydatetime().astimezone(UTC))
-        for label, opens, closes in zip(schedule.index, schedule["open"], schedule["close"], strict=True)
+        Session(label.date(), *(_moment(value) for value in values))
+        for label, *values in zip(schedule.index, *columns, strict=True)
     ]
+
+
+def _moment(value: Any) -> Any:
+    """Return a pandas time as a datetime in UTC, and pandas' NaT (no break) as None."""
+    return None if value != value else value.to_pydatetime().astimezone(UTC)
 
 
 def bar_label(day: date) -> datetime:
     """Return the timestamp of a daily bar: 00:00 UTC of its session date, a label and not a moment."""
     return datetime.combine(day, time(), UTC)
-
-
-def interval_length(interval: str) -> timedelta:
-    """Return the length of an intraday interval such as `5m` or `1h`, or of `1d`.
-
-    Raises:
-        InputError: the interval is not a number and one of m, h, d.
-    """
-    units = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
-    count, unit = interval[:-1], interval[-1:]
-    if unit not in units or not count.isdecimal() or int(count) == 0:
-        raise InputError(f"expected an interval such as 1m, 1h or 1d, found {interval!r}")
-    return int(count) * units[unit]

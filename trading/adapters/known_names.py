@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import psycopg
 
-from trading.calendar import interval_length
 from trading.errors import InputError
+from trading.intervals import Interval
 
 _SHOWN = 10
 
@@ -53,7 +53,7 @@ def refuse_unknown_symbols(conn: psycopg.Connection, symbols: Sequence[str]) -> 
 
 def refuse_unknown_interval(conn: psycopg.Connection, interval: str, symbols: Sequence[str]) -> None:
     """Raise InputError where `interval` is none, or where `symbols` have bars, and none of this length: name those."""
-    interval_length(interval)
+    Interval.stored(interval)
     known = [str(name) for (name,) in conn.execute(_INTERVALS, (list(symbols),))]
     if known and interval not in known:
         raise InputError(

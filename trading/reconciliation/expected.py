@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trading.calendar import Session, bar_label, interval_length
+from trading.calendar import Session, bar_label
+from trading.intervals import Interval
 from trading.reconciliation.findings import microseconds
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Grid:
             column([microseconds(bar_label(session.session_date)) for session in sessions]),
             column([microseconds(session.opens_at) for session in sessions]),
             column([microseconds(session.closes_at) for session in sessions]),
-            int(interval_length(interval).total_seconds()) * 1_000_000,
+            int(Interval.stored(interval).length.total_seconds()) * 1_000_000,
         )
 
     @property

@@ -32,7 +32,7 @@ def test_a_name_that_nothing_has_is_refused_with_the_names_there_are(
         (["features", "bars", "--symbols", "ZZZ"], symbols),
         (["features", "bars", "--symbols", "AAA,ZZZ"], symbols),
         (["features", "bars", "--symbols", "AAA", "--source", "nope"], sources),
-        (["features", "bars", "--symbols", "AAA", "--interval", "7x"], "such as 1m, 1h or 1d, found '7x'"),
+        (["features", "bars", "--symbols", "AAA", "--interval", "7x"], "such as 1m, .* found '7x'"),
         (["features", "bars", "--symbols", "AAA", "--interval", "7m"], "bars of AAA, found '7m'; known: 1d$"),
     ):
         with pytest.raises(InputError, match=words):

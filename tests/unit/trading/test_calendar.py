@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from trading.calendar import Sessions, bar_label, exchange_sessions, interval_length
+from trading.calendar import Sessions, bar_label, exchange_sessions
 from trading.errors import InputError
 
 
@@ -61,12 +61,20 @@ def test_a_daily_bar_is_labelled_by_midnight_utc_of_its_date() -> None:
     assert bar_label(date(2024, 5, 31)) == _utc("2024-05-31T00:00")
 
 
-@pytest.mark.parametrize(("interval", "minutes"), [("1m", 1), ("15m", 15), ("1h", 60), ("1d", 1440)])
-def test_an_interval_has_a_length(interval: str, minutes: int) -> None:
-    assert interval_length(interval) == timedelta(minutes=minutes)
+def test_a_break_divides_a_session_and_a_day_without_one_is_whole() -> None:
+    # The eve of the lunar new year is half a day.
+    days = exchange_sessions("XHKG", date(2022, 1, 28), date(2022, 1, 31))
+    assert [session.stretches for session in days] == [
+        (
+            (_utc("2022-01-28T01:30"), _utc("2022-01-28T04:00")),
+            (_utc("2022-01-28T05:00"), _utc("2022-01-28T08:00")),
+        ),
+        ((_utc("2022-01-31T01:30"), _utc("2022-01-31T04:00")),),
+    ]
 
 
-@pytest.mark.parametrize("interval", ["", "d", "0m", "1w", "-1h", "1.5h"])
-def test_an_interval_of_no_length_is_refused(interval: str) -> None:
-    with pytest.raises(InputError, match="expected an interval"):
-        interval_length(interval)
+def test_sessions_between_two_days_include_both() -> None:
+    sessions = Sessions.of(exchange_sessions("XNYS", date(2024, 5, 20), date(2024, 6, 7)))
+    found = sessions.between(date(2024, 5, 25), date(2024, 5, 29))  # Saturday to Wednesday, Monday is Memorial Day
+    assert [session.session_date.day for session in found] == [28, 29]
+    assert sessions.between(date(2024, 5, 25), date(2024, 5, 27)) == ()
