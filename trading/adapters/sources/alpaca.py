@@ -10,12 +10,11 @@ Source: https://docs.alpaca.markets/reference/stockbars, .../news-3, .../corpora
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime, time, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
 from trading.adapters.sources.alpaca_actions import actions
@@ -54,11 +53,10 @@ def _pages(ask: Ask, cursor: str | None, calls: Calls, feed: str) -> Iterator[Pa
 def _group(ask: Ask, symbols: tuple[str, ...], number: int, token: str, calls: Calls, feed: str) -> Iterator[Page]:
     path, version, params = _REQUESTS[ask.kind](ask, symbols, feed)
     client = _client(calls, version)
-    details = {"feed": feed} if ask.kind == "prices" else {}
-    reader = ask.reader(f"alpaca.{_FORMATS[ask.kind]}", **details)
+    reader = ask.reader(f"alpaca.{_FORMATS[ask.kind]}", "raw", **({"feed": feed} if ask.kind == "prices" else {}))
     while True:
         asked = params | ({"page_token": token} if token else {})
-        answer = calls.attempt(partial(client.get, path, asked), f"/{version}{path}", Answer.value)
+        answer = calls.attempt(partial(_sent, client, path, asked), f"/{version}{path}", Answer.value)
         token = answer.value().get("next_page_token") or ""
         name = f"{_FORMATS[ask.kind]} {symbols[0]}{f' and {len(symbols) - 1} more' if symbols[1:] else ''}"
         yield Page(answer.body, name, reader, f"{number} {token}" if token else f"{number + 1} ")
@@ -76,6 +74,10 @@ def _client(calls: Calls, version: str) -> RESTClient:
             return calls.once(url, opts["params"], opts["headers"])
 
     return Client(calls.base_url, calls.secrets[_KEY], calls.secrets[_SECRET], api_version=version, raw_data=True)
+
+
+def _sent(client: RESTClient, path: str, params: dict[str, Any]) -> Answer:
+    return cast(Answer, client.get(path, params))
 
 
 Request = tuple[str, str, dict[str, Any]]
@@ -114,6 +116,7 @@ def _actions_request(ask: Ask, symbols: tuple[str, ...], feed: str) -> Request:
     return "/corporate-actions", "v1", request.to_request_fields() | {"symbols": ",".join(symbols)}
 
 
+_PARTS = {"alpaca.bars": "bars", "alpaca.news": "news", "alpaca.actions": "corporate_actions"}
 _FORMATS: dict[Kind, str] = {"prices": "bars", "news": "news", "actions": "actions"}
 _REQUESTS = {"prices": _bars_request, "news": _news_request, "actions": _actions_request}
 
@@ -138,12 +141,11 @@ def _rows(payload: bytes, reader: Reader) -> Iterator[Mapping[str, Cell]]:
         UnreadablePayloadError, MissingColumnError: it is not what Alpaca gives.
     """
     body = json_of(payload)
-    part = {"alpaca.bars": "bars", "alpaca.news": "news", "alpaca.actions": "corporate_actions"}[reader.format]
+    part = _PARTS[reader.format]
     if not isinstance(body, dict) or part not in body:
         found = ", ".join(body) if isinstance(body, dict) else type(body).__name__
         raise MissingColumnError(f"expected {part} in an answer of alpaca, found {found}; its format has changed")
-    read = {"bars": _bars, "news": _news, "corporate_actions": actions}[part]
-    yield from read(body[part] or {}, reader)
+    yield from _READ[part](body[part] or {}, reader)
 
 
 def _bars(bars: Mapping[str, list[dict[str, Any]]], reader: Reader) -> Iterator[Mapping[str, Cell]]:
@@ -185,6 +187,12 @@ def _news(items: list[dict[str, Any]], reader: Reader) -> Iterator[Mapping[str, 
             "published_at": item.get("updated_at") or item.get("created_at"),
         }
 
+
+_READ: dict[str, Callable[[Any, Reader], Iterator[Mapping[str, Cell]]]] = {
+    "bars": _bars,
+    "news": _news,
+    "corporate_actions": actions,
+}
 
 VENDOR = Vendor(
     name="alpaca",

@@ -18,22 +18,26 @@ _Action = Mapping[str, Any]
 
 
 def actions(lists: Mapping[str, list[dict[str, Any]]], reader: Reader) -> Iterator[Mapping[str, Cell]]:
-    """Yield the rows of every list that is understood, dividends of one day as their sum."""
+    """Yield the rows of every list that is understood, the dividends of one day as their sum."""
     rows = [_READ[name](action) for name in sorted(_READ) for action in lists.get(name) or ()]
-    yield from _summed([row for row in rows if row.get("symbol") != row.get("new_symbol")])
-
-
-def _summed(rows: list[dict[str, Cell]]) -> list[dict[str, Cell]]:
-    """A special dividend beside the regular one of the day is one row: (symbol, kind, ex-date) has one value."""
-    found: dict[tuple[Cell, ...], dict[str, Cell]] = {}
+    dividends: dict[tuple[str, str], dict[str, Cell]] = {}
     for row in rows:
-        key = (str(row["symbol"]), str(row["kind"]), str(row["ex_date"]))
-        earlier = found.get(key)
-        if earlier is None or row["kind"] != "dividend":
-            found[key if earlier is None else (*key, len(found))] = row
-        elif isinstance(earlier["amount"], Decimal | int) and isinstance(row["amount"], Decimal | int):
-            found[key] = earlier | {"amount": earlier["amount"] + row["amount"]}
-    return list(found.values())
+        if row["kind"] != "dividend":
+            # Where only the CUSIP changed, the symbol goes on.
+            if row["symbol"] != row.get("new_symbol"):
+                yield row
+            continue
+        of_day = dividends.setdefault((str(row["symbol"]), str(row["ex_date"])), row)
+        if of_day is not row:
+            of_day["amount"] = _sum(of_day["amount"], row["amount"])
+    yield from dividends.values()
+
+
+def _sum(one: Cell, other: Cell) -> Cell:
+    """A special dividend beside the regular one of the day is one row: (symbol, kind, ex-date) has one value."""
+    if isinstance(one, Decimal | int) and isinstance(other, Decimal | int):
+        return one + other
+    return None  # the gate refuses a dividend without an amount
 
 
 def _split(action: _Action) -> dict[str, Cell]:

@@ -14,7 +14,12 @@ from typing import cast
 from trading.adapters.sources.vendor import Vendor
 from trading.errors import InputError
 
-VENDORS: dict[str, str] = {}
+VENDORS: dict[str, str] = {
+    "alpaca": "trading.adapters.sources.alpaca",
+    "ccxt": "trading.adapters.sources.ccxt",
+    "newsapi": "trading.adapters.sources.newsapi",
+    "rss": "trading.adapters.sources.rss",
+}
 
 
 def vendor_named(name: str) -> Vendor:

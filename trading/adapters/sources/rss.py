@@ -1,0 +1,168 @@
+"""The vendor `rss`: the items of RSS and Atom feeds that the user names, read by feedparser.
+
+`TRADELOOM_RSS_FEEDS` is `AAPL,MSFT=https://one.example/tech.xml *=https://two.example/markets.xml`. The items of a feed
+with symbols are about these; those of a feed with `*` about the symbols whose words they hold (`TRADELOOM_NEWS_WORDS`).
+A feed that has not changed since its last page says so (304) and is no page. The id of an item begins with its feed:
+guids are not unique beyond it.
+Source: https://www.rssboard.org/rss-specification, RFC 4287, RFC 9110 section 13 (conditional requests).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from calendar import timegm
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from trading.adapters.sources.answers import Answer
+from trading.adapters.sources.calls import Calls
+from trading.adapters.sources.markup import plain_text
+from trading.adapters.sources.vendor import Vendor
+from trading.adapters.sources.words import SETTING as WORDS
+from trading.adapters.sources.words import Words, setting_of, symbols_in, words_of
+from trading.errors import InputError, UnreadablePayloadError
+from trading.ingestion.payload import Cell
+from trading.ingestion.ports import Ask, Page
+from trading.ingestion.reader import Reader
+
+_FEEDS = "TRADELOOM_RSS_FEEDS"
+_ANY = "*"
+_NOT_MODIFIED = 304
+_EXAMPLE = "AAPL,MSFT=https://feeds.example/tech.xml *=https://feeds.example/markets.xml"
+_ENDS = (b"</rss>", b"</feed>", b"</rdf:rdf>")
+_TAIL = 4096  # bytes at the end in which a whole feed closes; some write a comment after that
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One feed of the setting; `symbols` is empty for a feed whose items are searched for words."""
+
+    url: str
+    symbols: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The host and the path; what stands after them may be a key, so only its hash tells feeds apart."""
+        parts = urlsplit(self.url)
+        query = f"#{hashlib.sha256(parts.query.encode()).hexdigest()[:8]}" if parts.query else ""
+        return f"{parts.hostname}{parts.path}{query}"
+
+
+def _feeds(setting: str | None) -> list[Feed]:
+    if not setting:
+        raise InputError(f"expected feeds in {_FEEDS}, found none; set it, such as {_EXAMPLE!r}")
+    return [_feed(part) for part in setting.split()]
+
+
+def _feed(part: str) -> Feed:
+    symbols, _, url = part.partition("=")
+    parts = urlsplit(url)
+    if not symbols or parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise InputError(f"expected SYMBOLS=ADDRESS in {_FEEDS}, such as {_EXAMPLE!r}, found another form")
+    listed = tuple(filter(None, symbols.split(",")))
+    return Feed(url, () if listed == (_ANY,) else listed)
+
+
+def _pages(ask: Ask, cursor: str | None, calls: Calls) -> Iterator[Page]:
+    """Yield the feeds that changed and may hold the asked symbols; a cursor is what each feed said of its state."""
+    words = words_of(calls.settings.get(WORDS, ""))
+    state: dict[str, dict[str, str]] = json.loads(cursor) if cursor else {}
+    for feed in _feeds_about(ask.symbols, _feeds(calls.settings.get(_FEEDS)), words):
+        fetch = partial(calls.once, feed.url, headers=_conditions(state.get(feed.name, {})), follows=True)
+        answer = calls.attempt(fetch, feed.name, _refuse_unless_whole)
+        if answer.status == _NOT_MODIFIED:
+            continue
+        state[feed.name] = _state(answer)
+        details = {"feed": feed.name, "type": answer.headers.get("content-type", ""), "symbols": ",".join(feed.symbols)}
+        if not feed.symbols:
+            details["words"] = setting_of(words)
+        yield Page(answer.body, f"feed {feed.name}", ask.reader("rss.feed", "raw", **details), json.dumps(state))
+
+
+def _feeds_about(symbols: Iterable[str], feeds: list[Feed], words: Words) -> list[Feed]:
+    """Return the feeds that may name one of the symbols.
+
+    Raises:
+        InputError: nothing that is set can name one of them.
+    """
+    searches = any(not feed.symbols for feed in feeds)
+    for symbol in symbols:
+        if not any(symbol in feed.symbols for feed in feeds) and not (searches and symbol in words):
+            raise InputError(
+                f"expected a feed of {symbol} in {_FEEDS}, or a feed of {_ANY} and words of {symbol} in {WORDS}, "
+                "found none; set one of them"
+            )
+    asked = set(symbols)
+    return [feed for feed in feeds if asked & set(feed.symbols or words)]
+
+
+def _conditions(state: Mapping[str, str]) -> dict[str, str]:
+    names = {"etag": "If-None-Match", "last-modified": "If-Modified-Since"}
+    return {names[said]: value for said, value in state.items()} | {
+        "Accept": "application/rss+xml, application/atom+xml, */*"
+    }
+
+
+def _state(answer: Answer) -> dict[str, str]:
+    return {name: answer.headers[name] for name in ("etag", "last-modified") if answer.headers.get(name)}
+
+
+def _refuse_unless_whole(answer: Answer) -> None:
+    """feedparser takes what it gets, so a feed that breaks off would be one with fewer items."""
+    if answer.status != _NOT_MODIFIED and not any(end in answer.body[-_TAIL:].lower() for end in _ENDS):
+        raise UnreadablePayloadError(
+            f"expected a whole RSS or Atom feed, found {len(answer.body)} bytes without its end"
+        )
+
+
+def _rows(payload: bytes, reader: Reader) -> Iterator[Mapping[str, Cell]]:
+    """Yield the items of a feed that name a symbol; most items of a feed of all news name none.
+
+    Raises:
+        UnreadablePayloadError: it is no feed.
+    """
+    import feedparser
+
+    headers = {"content-type": reader.details["type"]} if reader.details["type"] else {}
+    parsed = feedparser.parse(io.BytesIO(payload), response_headers=headers)
+    if not parsed.version:
+        raise UnreadablePayloadError("expected RSS or Atom, found another form; is the address that of a feed?")
+    words: Words = words_of(reader.details.get("words", ""))
+    stated = [symbol for symbol in reader.details["symbols"].split(",") if symbol]
+    for entry in parsed.entries:
+        row = _row(entry, reader.details["feed"])
+        symbols = stated or symbols_in(f"{row['headline'] or ''}\n{row['body'] or ''}", words)
+        if symbols:
+            yield row | {"symbols": symbols}
+
+
+def _row(entry: Mapping[str, Any], feed: str) -> dict[str, Cell]:
+    guid = entry.get("id") or entry.get("link")
+    # feedparser's `get` answers for a missing update with the publication, and warns.
+    when = entry["updated_parsed"] if "updated_parsed" in entry else entry.get("published_parsed")
+    return {
+        "id": f"{feed} {guid}" if guid else None,
+        "headline": plain_text(entry.get("title")),
+        "body": plain_text(entry.get("summary")),
+        "url": entry.get("link"),
+        # As of its last change, as for every vendor of news: the text that is here is that one. feedparser gives UTC.
+        "published_at": datetime.fromtimestamp(timegm(when), UTC) if when else None,
+    }
+
+
+VENDOR = Vendor(
+    name="rss",
+    kinds=("news",),
+    base_url="",
+    requests_per_minute=60,
+    lag=timedelta(0),
+    pages=_pages,
+    rows=_rows,
+    settings=(_FEEDS, WORDS),
+)
