@@ -1,4 +1,6 @@
-{% set max_gap = {'1d': '15 days', 'other': '10 days'} %}
+{% set max_gap = {
+    '1d': '15 days', '1w': '35 days', '1mo': '95 days', 'other': '10 days'
+} %}
 {{ config(
     materialized='versioned',
     parameters=own_parameters(
@@ -36,6 +38,8 @@ adjusted as (
             'epoch',
             case interval
                 when '1d' then '{{ max_gap["1d"] }}'::interval
+                when '1w' then '{{ max_gap["1w"] }}'::interval
+                when '1mo' then '{{ max_gap["1mo"] }}'::interval
                 else '{{ max_gap["other"] }}'::interval
             end
         ) as max_gap
