@@ -33,8 +33,9 @@ up: $(STAMP)
 down: $(STAMP)
 	@$(BIN)/tradeloom down
 
-# Two workers, a file each at a time: most tests wait for engines, and a file's tests share theirs.
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# Three workers, a file each at a time: most tests wait for engines (two leave a third of two cores idle), and a file's
+# tests share theirs.
+PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 test: $(STAMP)
 	$(PYTEST) -m "not long" --durations 15

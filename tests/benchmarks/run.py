@@ -40,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     KEPT.mkdir(exist_ok=True)
     broken = 0
     with tempfile.TemporaryDirectory(prefix="tradeloom-bench-") as folder, ExitStack() as stack:
+        Path(folder).chmod(0o711)  # PostgreSQL's user passes through; else root's data would lie outside and stay there
         bench = Bench(Path(folder).resolve(), stack)
         for name, cases in case_files(chosen).items():
             for case in cases:

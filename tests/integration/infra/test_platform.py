@@ -61,6 +61,7 @@ def pids(home: Home) -> set[int]:
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix="tradeloom-up-")).resolve()
+    made.chmod(0o711)  # PostgreSQL's user passes through; else root's data would lie outside and stay there
     yield made / "home"
     shutil.rmtree(made)
 
