@@ -40,8 +40,8 @@ def test_bad_trades_are_quarantined_by_their_rule(deliver: Deliver, conn: psycop
         ("G,2024-05-31T14:30:00Z,100,1,a,middle", "unknown_side"),
         ("H,2024-05-31T14:30:00Z,100.1234567,1,a,", "too_many_decimals"),
     ]
-    report = deliver(*(line for line, _ in bad), "IBM,2024-05-31T14:30:00Z,100,1,a,B", header=WITH_IDS, kind="trades")
-    assert (report.rows_published, report.rows_quarantined, report.drafts) == (1, len(bad), {"IBM": "XNYS"})
+    report = deliver(*(line for line, _ in bad), "ZZZ,2024-05-31T14:30:00Z,100,1,a,B", header=WITH_IDS, kind="trades")
+    assert (report.rows_published, report.rows_quarantined, report.drafts) == (1, len(bad), {"ZZZ": "XNYS"})
     found = conn.execute("select rule from raw.quarantined_rows order by row_number").fetchall()
     assert [rule for (rule,) in found] == [rule for _, rule in bad]
     row = conn.execute("select side, known_at, row_hash = raw.trade_hash(t) from raw.trades as t").fetchone()
@@ -67,7 +67,11 @@ def test_trades_without_ids_are_named_by_moment_and_place_and_come_once(
 def test_a_correction_and_a_withdrawal_are_versions_and_older_questions_answer_as_before(
     deliver: Deliver, conn: psycopg.Connection, database_url: str, store: ObjectStore
 ) -> None:
-    first = ("IBM,2024-05-31T14:30:00Z,100,5,9,", "IBM,2024-05-31T14:30:00Z,101,1,10,", "IBM,2024-05-31T14:31:00Z,99,2,11,")
+    first = (
+        "IBM,2024-05-31T14:30:00Z,100,5,9,",
+        "IBM,2024-05-31T14:30:00Z,101,1,10,",
+        "IBM,2024-05-31T14:31:00Z,99,2,11,",
+    )
     before = deliver(*first, header=WITH_IDS, kind="trades").watermark
     changed = ("IBM,2024-05-31T14:30:00Z,100,7,9,", "IBM,2024-05-31T14:31:00Z,99,0,11,")
     report = deliver(*changed, header=WITH_IDS, kind="trades", mode="live", now=LATER)
