@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -87,13 +87,21 @@ class Calls:
         """Return the answer to a GET of any body, as `json` does."""
         return self.attempt(lambda: self.once(self.base_url + path, params, headers), path)
 
-    def attempt(self, send: Send, path: str, check: Callable[[Answer], object] = lambda _: None) -> Answer:
+    def attempt(
+        self,
+        send: Send,
+        path: str,
+        check: Callable[[Answer], object] = lambda _: None,
+        *,
+        accepts: Collection[int] = (),
+    ) -> Answer:
         """Return the first good answer of `send`, a request through whatever client the vendor needs.
 
         Args:
             send: Sends once; raises ConnectionCut where no whole answer came.
             path: What is asked for, in errors; no query.
             check: Raises UnreadablePayloadError for a body that is not whole.
+            accepts: Statuses that are an answer too, such as 404 for a symbol that the vendor does not have.
         """
         waited, found = 0.0, ""
         for tried in range(1, self.patience.most_tries + 1):
@@ -101,14 +109,16 @@ class Calls:
             told: float | None = None
             try:
                 answer = send()
-                if answer.is_good:
+                if answer.is_good or answer.status in accepts:
                     check(answer)
                     return answer
                 found, told = f"status {answer.status}", retry_after(answer, datetime.now(UTC))
                 if not may_help(answer.status):
                     raise self._refusal(answer, path)
-            except (ConnectionCut, UnreadablePayloadError) as error:
+            except ConnectionCut as error:
                 found = str(error)
+            except UnreadablePayloadError:
+                found = "an answer that is not whole"
             wait = self._wait(tried) if told is None else told
             if tried == self.patience.most_tries or waited + wait > self.patience.most_waiting:
                 raise self._unavailable(path, found, tried, told)

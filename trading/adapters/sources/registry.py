@@ -19,6 +19,7 @@ VENDORS: dict[str, str] = {
     "ccxt": "trading.adapters.sources.ccxt",
     "newsapi": "trading.adapters.sources.newsapi",
     "rss": "trading.adapters.sources.rss",
+    "yfinance": "trading.adapters.sources.yfinance",
 }
 
 
