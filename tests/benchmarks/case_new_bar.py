@@ -11,6 +11,8 @@ from time import perf_counter
 from bar_table import SYMBOLS, BarTable
 from harness import Bench, Case, Sides
 
+from feature_store.definitions import advance
+
 BARS = int(os.environ.get("BENCH_ROWS", "1000000")) // SYMBOLS
 SIZE = f"{SYMBOLS} symbols, {SYMBOLS * BARS:,} bars before"
 
@@ -33,7 +35,37 @@ def against_the_last_300(bench: Bench, raw: bool) -> Iterator[Sides]:
                 ours()
             return peer.seconds(do="new_bar") + (came_in[-1] if raw else 0.0)
 
-        told = "What it takes to bring the raw rows in counts for both." if raw else "The raw rows are there."
+        told = (
+            "What it takes to bring the raw rows in, and to commit them, counts for both. Both keep their connection."
+            if raw
+            else "The raw rows are there. Both keep their connection."
+        )
+        yield Sides(ours, theirs, notes=[told])
+
+
+@contextmanager
+def in_new_sessions(bench: Bench) -> Iterator[Sides]:
+    """Each side connects anew for every round, as `ingest` does, which is a process that ends."""
+    came_in: list[float] = []
+    with bench.database() as url, closing(BarTable(url, BARS)) as table, bench.peer("talib_indicators", url) as peer:
+        table.advance()
+        table.conn.execute("vacuum analyze marts.indicators")
+
+        def ours() -> float:
+            publish = table.next_day()
+            begun = perf_counter()
+            with table.conn.transaction():
+                publish()
+            came_in.append(perf_counter() - begun)
+            advance(url)
+            return perf_counter() - begun
+
+        def theirs() -> float:
+            if not came_in:
+                ours()
+            return peer.seconds(do="new_bar_in_a_new_session") + came_in[-1]
+
+        told = "As `new bar`, but both connect anew and plan anew each time, as one `ingest` after the other does."
         yield Sides(ours, theirs, notes=[told])
 
 
@@ -64,13 +96,13 @@ def _day(table: BarTable) -> float:
 
 
 def _one_day(table: BarTable) -> tuple[float, float]:
-    """Publish a day and take it into the derived rows in one transaction; return the seconds of both, commit included."""
+    """Publish a day, then take it into the derived rows, in two transactions as `ingest` does; return their seconds."""
     publish = table.next_day()
     begun = perf_counter()
     with table.conn.transaction():
         publish()
-        came_in = perf_counter()
-        table.advance()
+    came_in = perf_counter()
+    table.advance()
     return came_in - begun, perf_counter() - came_in
 
 
@@ -88,4 +120,5 @@ CASES = [
     Case("new bar, advance alone", SIZE, "the same", partial(against_the_last_300, raw=False), 0.1, "ms", 15, 6),
     Case("new bar, ten times the history", SIZE, "ours with a tenth of it", against_less_history, 1.2, "ms", 15, 6),
     Case("new bar with its daily row", f"{SYMBOLS} symbols, a tenth of the bars", "-", with_daily, None, "ms", 15, 6),
+    Case("new bar, new sessions", SIZE, "the same, which connects anew too", in_new_sessions, None, "ms", 15, 3),
 ]

@@ -56,7 +56,11 @@ class Range(Strict):
 
 
 class Column(Strict):
-    """A column of the table. `required`: the vendor's row must have it; `nullable`: the table may lack it."""
+    """A column of the table. `required`: the vendor's row must have it; `nullable`: the table may lack it.
+
+    `references_asked_by` `key`: PostgreSQL asks for each row; `statement`: a trigger of the table asks once for each
+    statement, and the key is only declared (docs/decisions/0101).
+    """
 
     name: Name
     type: Type
@@ -68,6 +72,7 @@ class Column(Strict):
     identity: bool = False
     default: str | None = None
     references: Relation | None = None
+    references_asked_by: Literal["key", "statement"] = "key"
     bytes: int | None = None
     range: Range | None = None
 

@@ -43,4 +43,6 @@ def _column(column: Column) -> str:
         words.append(f"default '{column.default}'")
     if column.references:
         words.append(f"references {column.references}")
+        if column.references_asked_by == "statement":
+            words.append("not enforced")
     return " ".join(words)

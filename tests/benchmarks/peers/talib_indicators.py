@@ -143,5 +143,22 @@ def new_bar():
     write_by_adbc(table.take(pyarrow.array(last)), made[:, last])
 
 
+def new_bar_in_a_new_session():
+    global connection
+    kept, connection = connection, adbc.connect(URL)
+    try:
+        new_bar()
+    finally:
+        connection.close()
+        connection = kept
+
+
 rows.execute(TABLE)
-serve({"build_by_adbc": build_by_adbc, "build_by_read_sql": build_by_read_sql, "new_bar": new_bar})
+serve(
+    {
+        "build_by_adbc": build_by_adbc,
+        "build_by_read_sql": build_by_read_sql,
+        "new_bar": new_bar,
+        "new_bar_in_a_new_session": new_bar_in_a_new_session,
+    }
+)
