@@ -5,12 +5,8 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,14 +15,10 @@ import pytest
 from assets.hindsight import Judge, hindsight
 from assets.scope import MarketScope
 from assets.series import members_rows
-from feature_store.definitions import register
 from feature_store.services import newest_service
 from trading.adapters.comparisons import newest_comparison
-from trading.adapters.ingest import ingest
 from trading.adapters.memberships import memberships
-from trading.adapters.object_store import ObjectStore
 from trading.adapters.postgres import Warehouse
-from trading.adapters.sources.files import Files
 from trading.adapters.universes import members
 from trading.backtest import BacktestSettings
 from trading.calendar import exchange_sessions
@@ -39,44 +31,7 @@ DAYS = [one.session_date for one in exchange_sessions("XNYS", date(2012, 1, 3), 
 TRAINED, JUDGED, REPLAYED = DAYS[50:85], DAYS[90:110], DAYS[110:]
 LEFT = JUDGED[12]
 NOW, LATER = datetime(2013, 1, 2, tzinfo=UTC), datetime(2013, 2, 1, tzinfo=UTC)
-HEADERS = {"prices": "symbol,timestamp,open,high,low,close,volume", "universe": "universe,symbol,date,member"}
 FREE = BacktestSettings(costs=Costs(Decimal(0), Decimal(0), Decimal(0)))
-Deliver = Callable[..., Any]
-
-
-@pytest.fixture
-def deliver(
-    database_url: str, object_store_settings: Any, tmp_path: Path, default_definitions: list[tuple[str, str, str]]
-) -> Deliver:
-    settings = object_store_settings
-    store = ObjectStore(settings.endpoint, settings.access_key, settings.secret_key, settings.bucket)
-    for view, text, parameters in default_definitions:
-        register(database_url, view, text, json.loads(parameters))
-
-    def ingest_lines(kind: Any, *lines: str, now: datetime = NOW, **options: Any) -> Any:
-        file = Path(tempfile.mkdtemp(dir=tmp_path)) / "delivery.csv"
-        file.write_text("\n".join([HEADERS[kind], *lines, ""]))
-        return ingest(Files(file), kind, now=now, database_url=database_url, object_store=store, **options)
-
-    return ingest_lines
-
-
-def bars(symbol: str, days: list[date], closes: dict[date, int] | None = None) -> list[str]:
-    lines, close = [], 100
-    for day in days:
-        opened, close = close, (closes or {}).get(day, close)
-        lines.append(f"{symbol},{day},{opened},{max(opened, close)},{min(opened, close)},{close},1000")
-    return lines
-
-
-@pytest.fixture
-def market(deliver: Deliver) -> Deliver:
-    """AAA is always there and ends at 110; DEAD halves and goes; NEW comes when training is over."""
-    deliver("prices", *bars("AAA", DAYS, {JUDGED[-1]: 110}), *bars("DEAD", DAYS[:103], {JUDGED[10]: 50}))
-    deliver("prices", *bars("NEW", DAYS[100:]))
-    return deliver
-
-
 UNIVERSE = [
     f"big,AAA,{DAYS[0]},true",
     f"big,DEAD,{DAYS[0]},true",
@@ -85,7 +40,7 @@ UNIVERSE = [
 ]
 
 
-def test_symbols_are_chosen_by_what_was_known_when_training_ended(market: Deliver, database_url: str) -> None:
+def test_symbols_are_chosen_by_what_was_known_when_training_ended(market: Any, database_url: str) -> None:
     scope, warehouse = MarketScope(source="files"), Warehouse(database_url)
     with warehouse.connection() as conn:
         cut = scope.cut(conn)
@@ -93,16 +48,16 @@ def test_symbols_are_chosen_by_what_was_known_when_training_ended(market: Delive
         assert cut.symbols == ["AAA", "DEAD"]
         assert scope.todays_symbols(conn, cut) == ["AAA", "NEW"]
     late = datetime(2013, 1, 1, tzinfo=UTC)
-    market("prices", *bars("SOON", DAYS), mode="live", delivered_at=late)  # old bars that nobody had then
+    market("prices", *market.bars("SOON", DAYS), mode="live", delivered_at=late)  # old bars that nobody had then
     with warehouse.connection() as conn:
         assert scope.cut(conn).symbols == ["AAA", "DEAD"]
         assert scope.todays_symbols(conn, scope.cut(conn)) == ["AAA", "NEW", "SOON"]
 
 
-def test_a_training_set_takes_members_only_as_known_at_each_decision(market: Deliver, database_url: str) -> None:
+def test_a_training_set_takes_members_only_as_known_at_each_decision(market: Any, database_url: str) -> None:
     """LATE belonged from the first day on, but that was told in the middle of training."""
     told = datetime(TRAINED[20].year, TRAINED[20].month, TRAINED[20].day, 12, tzinfo=UTC)
-    market("prices", *bars("LATE", DAYS), *bars("NEVER", DAYS))
+    market("prices", *market.bars("LATE", DAYS), *market.bars("NEVER", DAYS))
     market("universe", *UNIVERSE, f"other,NEVER,{DAYS[0]},true")
     market("universe", f"big,LATE,{DAYS[0]},true", mode="live", delivered_at=told)
     scope, warehouse = MarketScope(source="files", universe="big"), Warehouse(database_url)
@@ -119,7 +74,7 @@ def test_a_training_set_takes_members_only_as_known_at_each_decision(market: Del
         MarketScope(source="files", universe="small").cut(conn)
 
 
-def test_membership_in_memory_is_that_of_the_warehouse(market: Deliver, database_url: str) -> None:
+def test_membership_in_memory_is_that_of_the_warehouse(market: Any, database_url: str) -> None:
     market("universe", *UNIVERSE)
     revised = [(DAYS[40], "true"), (DAYS[60], "false"), (DAYS[60], "true")]
     for place, (day, member) in enumerate(revised):
@@ -137,7 +92,7 @@ def test_membership_in_memory_is_that_of_the_warehouse(market: Deliver, database
 
 
 @pytest.mark.parametrize("universe", ["", "big"])
-def test_hindsight_is_worth_what_a_pencil_says(market: Deliver, database_url: str, universe: str) -> None:
+def test_hindsight_is_worth_what_a_pencil_says(market: Any, database_url: str, universe: str) -> None:
     market("universe", *UNIVERSE)
     last = JUDGED[-1]
     market("prices", f"AAA,{last},100,120,100,120,1000", now=LATER)  # the last print of the window is restated
