@@ -148,7 +148,7 @@ def rebuild(found: BlastRadius, instance: dg.DagsterInstance, tell: Callable[[st
         return Rebuilt([], {}, {}, plan.reasons)
     run_ids, came_to = [], dict[str, str]()
     known = {one.snapshot_id for one in found.reach.snapshots}
-    with _the_challenger_kept(found, plan.runs) as runs:
+    with the_challenger_kept(found, plan.runs) as runs:
         for place, run in enumerate(runs):
             before = _states(run.assets)
             words = log.with_stem(f"{log.stem}-{place + 1}") if place else log
@@ -172,7 +172,7 @@ def _ops(run: ScopeRun) -> dict[str, Any]:
 
 
 @contextmanager
-def _the_challenger_kept(found: BlastRadius, runs: list[ScopeRun]) -> Iterator[list[ScopeRun]]:
+def the_challenger_kept(found: BlastRadius, runs: list[ScopeRun]) -> Iterator[list[ScopeRun]]:
     """Yield the runs, that of the challenger's own scope last; without one the alias ends where it was.
 
     Every training moves the alias. It is to end at what is made under the scope that it was made under, not at whatever
