@@ -41,6 +41,14 @@ where f.source = %(source)s and f.kind = %(kind)s and f.mode = %(mode)s
 order by f.fetch_id desc limit 1
 """
 
+_REMEMBERED = """
+select p.cursor
+from raw.fetched_pages as p
+inner join raw.fetches as f on p.fetch_id = f.fetch_id
+where f.source = %s and f.kind = %s and f.mode = %s and p.cursor is not null
+order by p.fetch_id desc, p.page desc limit 1
+"""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -87,7 +95,7 @@ def unfinished(url: str, vendor: Vendor, mode: Mode, ask: Ask, *, any_end: bool)
 
 
 def begin(url: str, vendor: Vendor, mode: Mode, ask: Ask, began_at: datetime, run_id: str | None) -> Progress:
-    """Record that a fetch begins."""
+    """Record that a fetch begins; with the cursor of the newest page of any fetch, where the vendor remembers."""
     values = (vendor.name, ask.kind, mode, Jsonb(ask.as_dict()), run_id, current_trace_id(), began_at)
     with connection(url, application=_APPLICATION) as conn:
         row = conn.execute(
@@ -95,8 +103,9 @@ def begin(url: str, vendor: Vendor, mode: Mode, ask: Ask, began_at: datetime, ru
             "values (%s, %s, %s, %s, %s, %s, %s) returning fetch_id",
             values,
         ).fetchone()
+        newest = conn.execute(_REMEMBERED, values[:3]).fetchone() if vendor.remembers else None
     assert row is not None, "an insert that returns gives one row"
-    return Progress(row[0], 0, None, ask.end)
+    return Progress(row[0], 0, newest[0] if newest else None, ask.end)
 
 
 def record_page(conn: psycopg.Connection[Any], fetch_id: int, page: int, cursor: str, batch_id: int) -> None:

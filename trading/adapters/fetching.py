@@ -23,11 +23,17 @@ from trading.ingestion.reader import Kind, Mode
 from trading.ingestion.report import BatchReport
 
 _COUNTS = ("rows_in", "rows_published", "rows_unchanged", "rows_merged", "rows_quarantined")
+_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class FetchReport:
-    """What a run fetched; `pages_before` are those of earlier runs that it went on after. `end` is excluded."""
+    """What a run fetched, up to `end`, excluded.
+
+    Attributes:
+        pages_before: Those of earlier runs that it went on after.
+        empty_pages: The names of pages without a row: a symbol that the vendor does not have, a range of nothing.
+    """
 
     source: str
     kind: Kind
@@ -40,18 +46,25 @@ class FetchReport:
     rows_merged: int = 0
     rows_quarantined: int = 0
     batch_ids: tuple[int, ...] = ()
+    empty_pages: tuple[str, ...] = ()
     watermark: int = 0
     is_complete: bool = False
 
-    def with_page(self, batch: BatchReport) -> FetchReport:
+    def with_page(self, page: Page, batch: BatchReport) -> FetchReport:
         """Return the report with one page more."""
         sums = {name: getattr(self, name) + getattr(batch, name) for name in _COUNTS}
         ids = (*self.batch_ids, *batch.batch_ids)
-        return replace(self, pages=self.pages + 1, batch_ids=ids, watermark=batch.watermark, **sums)
+        empty = self.empty_pages if batch.rows_in else (*self.empty_pages, page.name)
+        return replace(self, pages=self.pages + 1, batch_ids=ids, empty_pages=empty, watermark=batch.watermark, **sums)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON values."""
-        return {**vars(self), "end": self.end.isoformat(), "batch_ids": list(self.batch_ids)}
+        return {
+            **vars(self),
+            "end": self.end.isoformat(),
+            "batch_ids": list(self.batch_ids),
+            "empty_pages": list(self.empty_pages),
+        }
 
     def sentence(self) -> str:
         """Return the report in one line."""
@@ -59,8 +72,12 @@ class FetchReport:
         return (
             f"{self.kind} of {self.source}: {self.pages} pages{before}, {self.rows_in} rows in, "
             f"{self.rows_published} published, {self.rows_unchanged} unchanged, {self.rows_merged} merged, "
-            f"{self.rows_quarantined} quarantined; up to {self.end:%Y-%m-%d %H:%M} UTC"
+            f"{self.rows_quarantined} quarantined; up to {self.end:%Y-%m-%d %H:%M} UTC{self._nothing()}"
         )
+
+    def _nothing(self) -> str:
+        shown, more = self.empty_pages[:_SHOWN], len(self.empty_pages) - _SHOWN
+        return f"; nothing in {', '.join(shown)}" + (f" and {more} more" if more > 0 else "") if shown else ""
 
 
 AfterPage = Callable[[FetchReport, Page], None]
@@ -87,7 +104,7 @@ def fetch(
     clock: Callable[[], datetime],
     database_url: str,
     object_store: PayloadStore,
-    mode: Mode = "history",
+    mode: Mode | None = None,
     any_end: bool = False,
     run_id: str | None = None,
     max_bad_share: float | None = None,
@@ -102,7 +119,7 @@ def fetch(
         clock: Each page counts as received when it came.
         database_url: The warehouse (libpq form).
         object_store: Where the pages stay.
-        mode: `history` or `live`, as of any batch.
+        mode: `history` or `live`, as of any batch; the vendor's default where None.
         any_end: Go on with an unfinished fetch of the same ask up to an earlier end too: where the caller named none.
         run_id: The Dagster run, for the record.
         max_bad_share: As of `ingest`, per page.
@@ -113,6 +130,7 @@ def fetch(
         InputError: the vendor has no such data, or refuses it, or its answer is of another form than it was.
         QualityError: a page had too many bad rows; the pages before it stay.
     """
+    mode = mode or vendor.default_mode
     vendor.refuse_unless_offered(ask.kind, ask.interval)
     _refuse_too_early(vendor, ask, clock())
     fetch_log.declare(database_url, vendor)
@@ -135,7 +153,7 @@ def fetch(
                 max_bad_share=max_bad_share,
                 beside=_recording(progress, report, page),
             )
-            report = report.with_page(batch)
+            report = report.with_page(page, batch)
             if after_page:
                 after_page(report, page)
         fetch_log.record_end(database_url, progress.fetch_id, progress.pages + report.pages + 1)

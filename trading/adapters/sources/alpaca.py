@@ -10,6 +10,7 @@ Source: https://docs.alpaca.markets/reference/stockbars, .../news-3, .../corpora
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
@@ -43,6 +44,7 @@ _OPENS, _CLOSES = time(9, 30), time(16)
 
 def _pages(ask: Ask, cursor: str | None, calls: Calls, feed: str) -> Iterator[Page]:
     """Yield the pages of each group of symbols; a cursor is the group's number and the token of the next page."""
+    _import_client()
     groups = [ask.symbols[at : at + _SYMBOLS_PER_REQUEST] for at in range(0, len(ask.symbols), _SYMBOLS_PER_REQUEST)]
     first, _, token = (cursor or "0 ").partition(" ")
     for number in range(int(first), len(groups)):
@@ -62,6 +64,13 @@ def _group(ask: Ask, symbols: tuple[str, ...], number: int, token: str, calls: C
         yield Page(answer.body, name, reader, f"{number} {token}" if token else f"{number + 1} ")
         if not token:
             return
+
+
+def _import_client() -> None:
+    """Import alpaca-py, whose streams (unused here) still stand on a part of websockets that will go."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "websockets", DeprecationWarning)
+        import alpaca.data.requests  # noqa: F401
 
 
 def _client(calls: Calls, version: str) -> RESTClient:

@@ -9,6 +9,8 @@ Source: https://docs.ccxt.com, "OHLCV Candlestick Charts".
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -119,7 +121,10 @@ class _Client:
         self._calls = calls
         self._exchange = _exchange(name)
         self._exchange.fetch = self._fetch
+        self._exchange.enableRateLimit = True
+        self._exchange.throttle = self._throttle
         self._answers: list[Answer] = []
+        self._sent_at = -math.inf
         if calls.base_url:
             self._exchange.urls["api"] = _at(self._exchange.urls["api"], calls.base_url)
 
@@ -181,6 +186,13 @@ class _Client:
             ) from error
         return self._answers[-1]
 
+    def _throttle(self, cost: float | None = None) -> None:
+        """Keep the exchange's own pace: some requests weigh more than others, and a burst of them is refused."""
+        wait = self._sent_at + self._exchange.rateLimit * (1 if cost is None else cost) / 1000 - time.monotonic()
+        if wait > 0:
+            self._calls.pause(wait)
+        self._sent_at = time.monotonic()
+
     def _fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         """Stand in for ccxt's own request; the answer goes through its own reading of errors."""
         answer = self._calls.once(url, headers=self._exchange.prepare_request_headers(headers))
@@ -197,7 +209,7 @@ def _exchange(name: str) -> Exchange:
     """Return ccxt's exchange with spot pairs only and numbers as the text that came."""
     import ccxt
 
-    exchange = getattr(ccxt, name)({"enableRateLimit": False})  # Calls keeps the pace, by the same limit
+    exchange = getattr(ccxt, name)({"enableRateLimit": False})
     exchange.number = str
     listed = exchange.options.get("fetchMarkets")
     if isinstance(listed, dict) and "types" in listed:
@@ -244,7 +256,10 @@ def _bars(payload: bytes, reader: Reader) -> list[Bar]:
     since, limit, until = int(told["since"]), int(told["limit"]), int(told["until"])
     try:
         bars = exchange.fetch_ohlcv(told["symbol"], reader.interval, since, limit)
-        _refuse_unless_bars(bars, value)
+        if any(all(number is None for number in column) for column in zip(*bars, strict=True)):
+            raise ValueError("bars without a time, a price or a volume")
+        if not bars and not exchange.fetch_ohlcv(told["symbol"], reader.interval) and _holds_rows(value):
+            raise ValueError("rows, and none where the bars were")
     except (ccxt.BaseError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise UnreadablePayloadError(
             f"expected bars of {told['symbol']} as {told['exchange']} gives them, found another form "
@@ -253,17 +268,11 @@ def _bars(payload: bytes, reader: Reader) -> list[Bar]:
     return [bar for bar in bars if bar[0] is not None and since <= bar[0] <= until]
 
 
-def _refuse_unless_bars(bars: list[Bar], value: Any) -> None:
-    """Refuse what ccxt reads without a word: a column that no bar has, or no list of bars at all."""
-    if any(all(number is None for number in column) for column in zip(*bars, strict=True)):
-        raise ValueError("bars without a time, a price or a volume")
-    if not bars and isinstance(value, dict) and not _has_empty_list(value):
-        raise ValueError(f"no list of bars beside {', '.join(sorted(value))}")
-
-
-def _has_empty_list(value: Any) -> bool:
-    inside = value.values() if isinstance(value, dict) else ()
-    return value == [] or any(_has_empty_list(part) for part in inside)
+def _holds_rows(value: Any) -> bool:
+    """Tell whether there is a list of lists or of objects anywhere, as bars are: ccxt reads an unknown name as no bars."""
+    if isinstance(value, dict):
+        return any(_holds_rows(part) for part in value.values())
+    return isinstance(value, list) and any(isinstance(part, list | dict) for part in value)
 
 
 def _spot_market(exchange: Exchange, market: str, symbol: str, base: str, quote: str) -> Any:

@@ -50,7 +50,7 @@ class Feed:
     def name(self) -> str:
         """The host and the path; what stands after them may be a key, so only its hash tells feeds apart."""
         parts = urlsplit(self.url)
-        query = f"#{hashlib.sha256(parts.query.encode()).hexdigest()[:8]}" if parts.query else ""
+        query = f"#{_hash({'query': parts.query})[:8]}" if parts.query else ""
         return f"{parts.hostname}{parts.path}{query}"
 
 
@@ -74,15 +74,15 @@ def _pages(ask: Ask, cursor: str | None, calls: Calls) -> Iterator[Page]:
     words = words_of(calls.settings.get(WORDS, ""))
     state: dict[str, dict[str, str]] = json.loads(cursor) if cursor else {}
     for feed in _feeds_about(ask.symbols, _feeds(calls.settings.get(_FEEDS)), words):
-        fetch = partial(calls.once, feed.url, headers=_conditions(state.get(feed.name, {})), follows=True)
+        about = {"feed": feed.name, "symbols": ",".join(feed.symbols)}
+        about |= {} if feed.symbols else {"words": setting_of(words)}
+        fetch = partial(calls.once, feed.url, headers=_conditions(state.get(feed.name, {}), about), follows=True)
         answer = calls.attempt(fetch, feed.name, _refuse_unless_whole)
         if answer.status == _NOT_MODIFIED:
             continue
-        state[feed.name] = _state(answer)
-        details = {"feed": feed.name, "type": answer.headers.get("content-type", ""), "symbols": ",".join(feed.symbols)}
-        if not feed.symbols:
-            details["words"] = setting_of(words)
-        yield Page(answer.body, f"feed {feed.name}", ask.reader("rss.feed", "raw", **details), json.dumps(state))
+        state[feed.name] = _state(answer, about)
+        reader = ask.reader("rss.feed", "raw", type=answer.headers.get("content-type", ""), **about)
+        yield Page(answer.body, f"feed {feed.name}", reader, json.dumps(state))
 
 
 def _feeds_about(symbols: Iterable[str], feeds: list[Feed], words: Words) -> list[Feed]:
@@ -102,15 +102,22 @@ def _feeds_about(symbols: Iterable[str], feeds: list[Feed], words: Words) -> lis
     return [feed for feed in feeds if asked & set(feed.symbols or words)]
 
 
-def _conditions(state: Mapping[str, str]) -> dict[str, str]:
+def _conditions(state: Mapping[str, str], about: Mapping[str, str]) -> dict[str, str]:
+    """Ask only for what changed, unless the feed was read with other symbols or words before."""
+    accept = {"Accept": "application/rss+xml, application/atom+xml, */*"}
+    if state.get("about") != _hash(about):
+        return accept
     names = {"etag": "If-None-Match", "last-modified": "If-Modified-Since"}
-    return {names[said]: value for said, value in state.items()} | {
-        "Accept": "application/rss+xml, application/atom+xml, */*"
-    }
+    return accept | {name: state[said] for said, name in names.items() if said in state}
 
 
-def _state(answer: Answer) -> dict[str, str]:
-    return {name: answer.headers[name] for name in ("etag", "last-modified") if answer.headers.get(name)}
+def _state(answer: Answer, about: Mapping[str, str]) -> dict[str, str]:
+    said = {name: answer.headers[name] for name in ("etag", "last-modified") if answer.headers.get(name)}
+    return said | {"about": _hash(about)}
+
+
+def _hash(about: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _refuse_unless_whole(answer: Answer) -> None:
@@ -165,4 +172,6 @@ VENDOR = Vendor(
     pages=_pages,
     rows=_rows,
     settings=(_FEEDS, WORDS),
+    default_mode="live",  # a feed shows what it has now; when an item came, only who asks often can say
+    remembers=True,
 )

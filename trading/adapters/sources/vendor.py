@@ -14,7 +14,7 @@ from trading.adapters.sources.calls import Calls
 from trading.errors import InputError
 from trading.ingestion.payload import Cell
 from trading.ingestion.ports import Ask, Page
-from trading.ingestion.reader import Adjustment, Kind, Reader
+from trading.ingestion.reader import Adjustment, Kind, Mode, Reader
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ class Vendor:
         page_size: The most rows of one answer, where it limits them.
         calendar: The exchange calendar of its symbols, unless the caller states another.
         credentials: Environment variables that it cannot do without.
+        default_mode: `history` or `live`, where the caller does not say: of what a vendor shows only now, `live`.
+        remembers: Whether a new fetch begins with the newest cursor of an earlier one, of whatever was asked: for a
+            vendor that answers with what changed since.
         settings: Environment variables that say what it is asked, where they are set (`Calls.settings`).
     """
 
@@ -52,6 +55,8 @@ class Vendor:
     calendar: str = "XNYS"
     credentials: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    default_mode: Mode = "history"
+    remembers: bool = False
 
     def refuse_unless_offered(self, kind: Kind, interval: str) -> None:
         """Raise InputError where the vendor has no such kind or no such bars."""

@@ -1,0 +1,139 @@
+"""Every vendor against a server that speaks its protocol: what comes, and what each failure does. No database."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+from vendor_cases import CASES, Case, serving
+from vendor_server import changed, cut, empty, failing, refusing, slow, too_many, truncated
+
+from trading.adapters.sources.calls import Patience
+from trading.errors import (
+    CredentialsError,
+    InputError,
+    MissingColumnError,
+    UnreadablePayloadError,
+    VendorUnavailableError,
+)
+from trading.ingestion.reader import Reader
+
+every_vendor = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+WITH_KEYS = [case for case in CASES if case.vendor.credentials]
+
+
+@every_vendor
+def test_the_pages_hold_every_row_with_its_decimals_as_they_were_written(case: Case):
+    with serving(case) as server:
+        pages = case.fetched(server)
+    assert len(pages) == case.pages
+    assert case.read(pages) == case.rows
+
+
+@every_vendor
+def test_a_stored_page_gives_its_rows_by_its_bytes_and_its_stored_reader_alone(case: Case):
+    with serving(case) as server:
+        pages = case.fetched(server)
+    stored = [replace(page, reader=Reader.from_dict(page.reader.as_dict())) for page in pages]
+    assert case.read(stored) == case.rows
+
+
+@every_vendor
+def test_a_fetch_goes_on_after_any_page(case: Case):
+    with serving(case) as server:
+        pages = case.fetched(server)
+        for place, page in enumerate(pages, start=1):
+            rest = case.fetched(server, page.cursor)
+            # An RSS feed that has not changed since is no page; of the others each page is the same again.
+            expected = [] if case.source == "rss" and place == len(pages) else pages[place:]
+            assert [(one.payload, one.cursor) for one in rest] == [(one.payload, one.cursor) for one in expected]
+
+
+@every_vendor
+@pytest.mark.parametrize(
+    ("failure", "waited"),
+    [
+        pytest.param(too_many("7"), 7.0, id="429 with Retry-After"),
+        pytest.param(failing(500), 1.0, id="500"),
+        pytest.param(failing(503), 1.0, id="503"),
+        pytest.param(cut(), 1.0, id="cut before any byte"),
+        pytest.param(cut(20), 1.0, id="cut inside the body"),
+        pytest.param(truncated(), 1.0, id="truncated body"),
+        pytest.param(empty(), 1.0, id="no body"),
+    ],
+)
+def test_a_failure_that_passes_costs_a_wait_and_nothing_of_the_page(case: Case, failure, waited):
+    with serving(case) as server:
+        server.fail(*[None] * case.asked_first, failure)
+        calls, waits = case.calls(server)
+        with calls:
+            first = next(case.vendor.pages(case.ask, None, calls))
+    found = case.read([first])
+    assert found == case.rows[: len(found)] != ()
+    assert waited in waits
+
+
+@every_vendor
+def test_a_slow_answer_is_given_up_and_asked_for_again(case: Case):
+    with serving(case) as server:
+        server.fail(*[None] * case.asked_first, slow(0.3))
+        pages = case.fetched(server, patience=Patience(most_tries=2, first_wait=0.01, to_answer=0.15))
+    assert case.read(pages) == case.rows
+
+
+@every_vendor
+def test_a_vendor_that_stays_away_is_one_clear_line_after_so_many_tries(case: Case):
+    with serving(case) as server:
+        server.fail(*[failing(503)] * 4)
+        with pytest.raises(VendorUnavailableError, match=f"expected {case.source} at .*status 503 after 4 tries"):
+            case.fetched(server)
+    assert len(server.requests) == 4
+
+
+@every_vendor
+def test_an_answer_of_another_form_is_refused_and_never_read_as_nothing(case: Case):
+    with serving(case) as server:
+        server.fail(*[None] * case.asked_first, *[changed(*case.renamed)] * 8)
+        with pytest.raises((MissingColumnError, UnreadablePayloadError, VendorUnavailableError)) as refused:
+            case.read(case.fetched(server))
+    assert "expected" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("case", WITH_KEYS, ids=[case.name for case in WITH_KEYS])
+def test_wrong_credentials_are_refused_at_once_and_never_shown(case: Case, caplog):
+    caplog.set_level(logging.DEBUG)
+    wrong = replace(case, environ=case.environ | {name: f"wr0ng-{name}" for name in case.vendor.credentials})
+    with serving(wrong) as server, pytest.raises(CredentialsError) as refused:
+        wrong.fetched(server)
+    assert len(server.requests) == 1
+    assert all(name in str(refused.value) for name in case.vendor.credentials)
+    assert "wr0ng" not in str(refused.value) + caplog.text
+
+
+@pytest.mark.parametrize("case", WITH_KEYS, ids=[case.name for case in WITH_KEYS])
+def test_without_credentials_nothing_is_asked(case: Case):
+    for name in case.vendor.credentials:
+        without = replace(case, environ={other: value for other, value in case.environ.items() if other != name})
+        with (
+            serving(without) as server,
+            pytest.raises(InputError, match=f"expected {name} in the environment for {case.source}"),
+        ):
+            without.fetched(server)
+        assert server.requests == []
+
+
+@pytest.mark.parametrize("case", WITH_KEYS, ids=[case.name for case in WITH_KEYS])
+def test_credentials_are_in_headers_only(case: Case, caplog):
+    caplog.set_level(logging.DEBUG)
+    secrets = [case.environ[name] for name in case.vendor.credentials]
+    with serving(case) as server:
+        pages = case.fetched(server)
+        server.fail(refusing(400, " ".join(secrets).encode()))
+        with pytest.raises(InputError) as refused:
+            case.fetched(server)
+        calls, _ = case.calls(server)
+    kept = "".join(f"{page.payload!r}{page.name}{page.cursor}{page.reader.as_dict()}" for page in pages)
+    asked = "".join(f"{request.path}{request.query}" for request in server.requests)
+    for secret in secrets:
+        assert secret in str([request.headers for request in server.requests])
+        assert secret not in kept + asked + str(refused.value) + caplog.text + repr(calls)
