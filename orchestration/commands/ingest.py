@@ -15,7 +15,15 @@ from trading.errors import InputError, NaiveTimeError
 
 @click.command()
 @click.argument("kind", type=click.Choice(["prices", "actions", "news", "universe", "trades"]))
-@click.option("--source", "source_name", required=True, help="Who delivers: sample or files.")
+@click.option(
+    "--source", "source_name", required=True, help="Who delivers: sample, files, or a vendor such as yfinance."
+)
+@click.option("--symbols", default="", help="What a vendor is asked for: AAPL,MSFT.")
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="The first day that a vendor is asked for.")
+@click.option(
+    "--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="The last day, included. Default: yesterday; --live: now."
+)
+@click.option("--interval", default=None, help="The vendor's bars: 1m, 1h, 1d, ... Default: 1d.")
 @click.option("--file", type=click.Path(path_type=Path), help="What `files` reads: .csv, .csv.gz or .parquet.")
 @click.option(
     "--map",
@@ -29,7 +37,7 @@ from trading.errors import InputError, NaiveTimeError
     type=click.Choice(["raw", "split", "all"]),
     help="What the file's prices are: as traded (raw, the default), split-adjusted, or for dividends too (all).",
 )
-@click.option("--calendar", default="XNYS", show_default=True, help="The exchange calendar of symbols not known yet.")
+@click.option("--calendar", help="The exchange calendar of symbols not known yet. Default: XNYS, or the vendor's own.")
 @click.option(
     "--gap",
     type=click.Choice(["refuse", "split", "join"]),
@@ -52,10 +60,14 @@ from trading.errors import InputError, NaiveTimeError
 def ingest(
     kind: Any,
     source_name: str,
+    symbols: str,
+    first: datetime | None,
+    last: datetime | None,
+    interval: str | None,
     file: Path | None,
     mappings: tuple[str, ...],
     adjustment: Any,
-    calendar: str,
+    calendar: str | None,
     gap: Any,
     mode: Any,
     delivered_at: str | None,
@@ -66,7 +78,20 @@ def ingest(
     """Take in one batch: store the payload, check the rows, publish the good ones.
 
     The same payload again adds nothing. Rows that break a rule are kept in raw.quarantined_rows with the rule.
+
+    A vendor is asked page by page, and each page is a batch. Stopped anywhere, the same command goes on from there.
     """
+    from orchestration.commands.fetch import Wanted, fetch_from_vendor, is_vendor, refuse_options
+
+    if is_vendor(source_name):
+        its_own = {"file": file, "map": mappings, "adjustment": adjustment, "partition": partition}
+        refuse_options(its_own | {"delivered-at": delivered_at}, f"with {source_name}, which says all of that itself")
+        days = (first.date() if first else None, last.date() if last else None)
+        terms = (interval or "1d", calendar, gap, mode, max_bad_share)
+        fetch_from_vendor(Wanted(kind, source_name, symbols, *days, *terms), as_json=as_json)
+        return
+    asked = {"symbols": symbols, "from": first, "to": last, "interval": interval}
+    refuse_options(asked, f"with {source_name}, which delivers whole files")
     from feature_store.build import ensure_definitions
     from infra.local.endpoints import Endpoints
     from trading.adapters.ingest import ingest as ingest_batch
@@ -74,7 +99,7 @@ def ingest(
     from trading.adapters.sources import source_named
 
     source = source_named(
-        source_name, file=file, columns=_columns(mappings), adjustment=adjustment, calendar=calendar, gap=gap
+        source_name, file=file, columns=_columns(mappings), adjustment=adjustment, calendar=calendar or "XNYS", gap=gap
     )
     delivered = _moment(delivered_at) if delivered_at else None
     endpoints = Endpoints.resolve(os.environ)

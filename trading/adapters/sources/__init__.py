@@ -1,10 +1,11 @@
-"""Vendors behind `trading.ingestion.ports.Source`, one module each, chosen by name here and nowhere else."""
+"""Sources, one module each: `sample` and `files`, chosen by name here; vendors behind a network in registry.py."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from trading.adapters.sources.files import Files
+from trading.adapters.sources.registry import VENDORS
 from trading.adapters.sources.sample import Sample
 from trading.errors import InputError
 from trading.ingestion.ports import Source
@@ -37,4 +38,4 @@ def source_named(
         if file is None:
             raise InputError("expected --file with the source files: a CSV or Parquet file")
         return Files(file, columns or {}, adjustment or "raw", calendar, gap=gap)
-    raise InputError(f"expected a source of {', '.join(NAMES)}, found {name!r}")
+    raise InputError(f"expected a source of {', '.join([*NAMES, *VENDORS])}, found {name!r}")
