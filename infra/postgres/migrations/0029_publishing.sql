@@ -11,14 +11,19 @@ language plpgsql as $$
 declare
     missing text;
 begin
+    -- Subqueries, not joins: planned once for a session, a join would read the parents whole.
     select
-        case when b.batch_id is null then format('batch %s of raw.ingestion_batches', a.batch_id)
-            else format('watermark %s of raw.watermarks', a.watermark) end
+        case when a.has_batch then format('watermark %s of raw.watermarks', a.watermark)
+            else format('batch %s of raw.ingestion_batches', a.batch_id) end
     into missing
-    from (select distinct n.batch_id, n.watermark from added as n) as a
-    left join raw.ingestion_batches as b on b.batch_id = a.batch_id
-    left join raw.watermarks as w on w.watermark = a.watermark
-    where b.batch_id is null or w.watermark is null
+    from (
+        select
+            n.batch_id, n.watermark,
+            (select true from raw.ingestion_batches as b where b.batch_id = n.batch_id) as has_batch,
+            (select true from raw.watermarks as w where w.watermark = n.watermark) as has_watermark
+        from (select distinct i.batch_id, i.watermark from added as i) as n
+    ) as a
+    where a.has_batch is null or a.has_watermark is null
     limit 1;
     if missing is not null then
         raise exception 'expected bars of a batch and a watermark that are there, found none: %; insert it before its bars', missing
