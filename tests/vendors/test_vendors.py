@@ -1,11 +1,12 @@
 """Every vendor against a server that speaks its protocol: what comes, and what each failure does. No database."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from vendor_cases import CASES, Case, serving
-from vendor_server import changed, cut, empty, failing, refusing, slow, too_many, truncated
+from vendor_cases import CASES, Case
+from vendor_server import VendorServer, changed, cut, empty, failing, refusing, slow, too_many, truncated
 
 from trading.adapters.sources.calls import Patience
 from trading.errors import (
@@ -17,38 +18,52 @@ from trading.errors import (
 )
 from trading.ingestion.reader import Reader
 
-every_vendor = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+
+@pytest.fixture(scope="module", params=CASES, ids=[case.name for case in CASES])
+def case(request) -> Case:
+    """Each vendor in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def its_server(case: Case) -> Iterator[VendorServer]:
+    """The vendor's protocol server, one for all tests of the vendor."""
+    with VendorServer(case.answer) as server:
+        yield server
+
+
+@pytest.fixture
+def server(its_server: VendorServer) -> VendorServer:
+    """The server, as if nobody had asked it yet."""
+    its_server.forget()
+    return its_server
+
+
 WITH_KEYS = [case for case in CASES if case.vendor.credentials]
+keyed = pytest.mark.parametrize("case", WITH_KEYS, ids=[case.name for case in WITH_KEYS], indirect=True, scope="module")
 
 
-@every_vendor
-def test_the_pages_hold_every_row_with_its_decimals_as_they_were_written(case: Case):
-    with serving(case) as server:
-        pages = case.fetched(server)
+def test_the_pages_hold_every_row_with_its_decimals_as_they_were_written(case: Case, server: VendorServer):
+    pages = case.fetched(server)
     assert len(pages) == case.pages
     assert case.read(pages) == case.rows
 
 
-@every_vendor
-def test_a_stored_page_gives_its_rows_by_its_bytes_and_its_stored_reader_alone(case: Case):
-    with serving(case) as server:
-        pages = case.fetched(server)
+def test_a_stored_page_gives_its_rows_by_its_bytes_and_its_stored_reader_alone(case: Case, server: VendorServer):
+    pages = case.fetched(server)
     stored = [replace(page, reader=Reader.from_dict(page.reader.as_dict())) for page in pages]
     assert case.read(stored) == case.rows
 
 
-@every_vendor
-def test_a_fetch_goes_on_after_any_page(case: Case):
-    with serving(case) as server:
-        pages = case.fetched(server)
-        for place, page in enumerate(pages, start=1):
-            rest = case.fetched(server, page.cursor)
-            # An RSS feed that has not changed since is no page; of the others each page is the same again.
-            expected = [] if case.source == "rss" and place == len(pages) else pages[place:]
-            assert [(one.payload, one.cursor) for one in rest] == [(one.payload, one.cursor) for one in expected]
+def test_a_fetch_goes_on_after_any_page(case: Case, server: VendorServer):
+    pages = case.fetched(server)
+    for place, page in enumerate(pages, start=1):
+        rest = case.fetched(server, page.cursor)
+        # A feed that has not changed since is no page; of the others each page is the same again.
+        expected = [] if case.source == "rss" and place == len(pages) else pages[place:]
+        assert [(one.payload, one.cursor) for one in rest] == [(one.payload, one.cursor) for one in expected]
 
 
-@every_vendor
 @pytest.mark.parametrize(
     ("failure", "waited"),
     [
@@ -61,77 +76,65 @@ def test_a_fetch_goes_on_after_any_page(case: Case):
         pytest.param(empty(), 1.0, id="no body"),
     ],
 )
-def test_a_failure_that_passes_costs_a_wait_and_nothing_of_the_page(case: Case, failure, waited):
-    with serving(case) as server:
-        server.fail(*[None] * case.asked_first, failure)
-        calls, waits = case.calls(server)
-        with calls:
-            first = next(case.vendor.pages(case.ask, None, calls))
-    found = case.read([first])
+def test_a_failure_that_passes_costs_a_wait_and_nothing_of_the_page(case: Case, server: VendorServer, failure, waited):
+    server.fail(*[None] * case.asked_first, failure)
+    calls, waits = case.calls(server)
+    with calls:
+        found = case.read([next(case.vendor.pages(case.ask, None, calls))])
     assert found == case.rows[: len(found)] != ()
     assert waited in waits
 
 
-@every_vendor
-def test_a_slow_answer_is_given_up_and_asked_for_again(case: Case):
-    with serving(case) as server:
-        server.fail(*[None] * case.asked_first, slow(0.3))
-        pages = case.fetched(server, patience=Patience(most_tries=2, first_wait=0.01, to_answer=0.15))
+def test_a_slow_answer_is_given_up_and_asked_for_again(case: Case, server: VendorServer):
+    server.fail(*[None] * case.asked_first, slow(0.3))
+    pages = case.fetched(server, patience=Patience(most_tries=2, first_wait=0.01, to_answer=0.15))
     assert case.read(pages) == case.rows
 
 
-@every_vendor
-def test_a_vendor_that_stays_away_is_one_clear_line_after_so_many_tries(case: Case):
-    with serving(case) as server:
-        server.fail(*[failing(503)] * 4)
-        with pytest.raises(VendorUnavailableError, match=f"expected {case.source} at .*status 503 after 4 tries"):
-            case.fetched(server)
+def test_a_vendor_that_stays_away_is_one_clear_line_after_so_many_tries(case: Case, server: VendorServer):
+    server.fail(*[failing(503)] * 4)
+    with pytest.raises(VendorUnavailableError, match=f"expected {case.source} at .*status 503 after 4 tries"):
+        case.fetched(server)
     assert len(server.requests) == 4
 
 
-@every_vendor
-def test_an_answer_of_another_form_is_refused_and_never_read_as_nothing(case: Case):
-    with serving(case) as server:
-        server.fail(*[None] * case.asked_first, *[changed(*case.renamed)] * 8)
-        with pytest.raises((MissingColumnError, UnreadablePayloadError, VendorUnavailableError)) as refused:
-            case.read(case.fetched(server))
+def test_an_answer_of_another_form_is_refused_and_never_read_as_nothing(case: Case, server: VendorServer):
+    server.fail(*[None] * case.asked_first, *[changed(*case.renamed)] * 8)
+    with pytest.raises((MissingColumnError, UnreadablePayloadError, VendorUnavailableError)) as refused:
+        case.read(case.fetched(server))
     assert "expected" in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("case", WITH_KEYS, ids=[case.name for case in WITH_KEYS])
-def test_wrong_credentials_are_refused_at_once_and_never_shown(case: Case, caplog):
+@keyed
+def test_wrong_credentials_are_refused_at_once_and_never_shown(case: Case, server: VendorServer, caplog):
     caplog.set_level(logging.DEBUG)
     wrong = replace(case, environ=case.environ | {name: f"wr0ng-{name}" for name in case.vendor.credentials})
-    with serving(wrong) as server, pytest.raises(CredentialsError) as refused:
+    with pytest.raises(CredentialsError) as refused:
         wrong.fetched(server)
     assert len(server.requests) == 1
     assert all(name in str(refused.value) for name in case.vendor.credentials)
     assert "wr0ng" not in str(refused.value) + caplog.text
 
 
-@pytest.mark.parametrize("case", WITH_KEYS, ids=[case.name for case in WITH_KEYS])
-def test_without_credentials_nothing_is_asked(case: Case):
+@keyed
+def test_without_credentials_nothing_is_asked(case: Case, server: VendorServer):
     for name in case.vendor.credentials:
         without = replace(case, environ={other: value for other, value in case.environ.items() if other != name})
-        with (
-            serving(without) as server,
-            pytest.raises(InputError, match=f"expected {name} in the environment for {case.source}"),
-        ):
+        with pytest.raises(InputError, match=f"expected {name} in the environment for {case.source}"):
             without.fetched(server)
-        assert server.requests == []
+    assert server.requests == []
 
 
-@pytest.mark.parametrize("case", WITH_KEYS, ids=[case.name for case in WITH_KEYS])
-def test_credentials_are_in_headers_only(case: Case, caplog):
+@keyed
+def test_credentials_are_in_headers_only(case: Case, server: VendorServer, caplog):
     caplog.set_level(logging.DEBUG)
     secrets = [case.environ[name] for name in case.vendor.credentials]
-    with serving(case) as server:
-        pages = case.fetched(server)
-        server.fail(refusing(400, " ".join(secrets).encode()))
-        with pytest.raises(InputError) as refused:
-            case.fetched(server)
-        calls, _ = case.calls(server)
+    pages = case.fetched(server)
+    server.fail(refusing(400, " ".join(secrets).encode()))
+    with pytest.raises(InputError) as refused:
+        case.fetched(server)
+    calls, _ = case.calls(server)
     kept = "".join(f"{page.payload!r}{page.name}{page.cursor}{page.reader.as_dict()}" for page in pages)
     asked = "".join(f"{request.path}{request.query}" for request in server.requests)
     for secret in secrets:

@@ -6,8 +6,7 @@ slash is one of several of a vendor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -61,8 +60,9 @@ class Case:
         """Return the way to ask the server as the environment says, without real waits; and the waits."""
         waits: list[float] = []
         environ = {name: value.format(url=server.url) for name, value in self.environ.items()}
-        variable = f"TRADELOOM_{self.source.partition(':')[0].upper()}_URL"
-        calls = self.vendor.calls(environ | {variable: server.url})
+        if not any("{url}" in value for value in self.environ.values()):
+            environ[f"TRADELOOM_{self.source.partition(':')[0].upper()}_URL"] = server.url
+        calls = self.vendor.calls(environ)
         patience = patience or Patience(most_tries=4, to_connect=2, to_answer=2)
         return replace(calls, patience=patience, pause=waits.append, jitter=lambda least, most: most), waits
 
@@ -76,13 +76,6 @@ class Case:
         """Return the rows of stored pages, by the module that their format names."""
         rows = (row for page in pages for row in vendor_of_format(page.reader.format).rows(page.payload, page.reader))
         return tuple(tuple(row.get(name) for name in self.columns) for row in rows)
-
-
-@contextmanager
-def serving(case: Case) -> Iterator[VendorServer]:
-    """The vendor's protocol server."""
-    with VendorServer(case.answer) as server:
-        yield server
 
 
 _PRICES = ("symbol", "timestamp", "close", "volume")

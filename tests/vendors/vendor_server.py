@@ -122,6 +122,11 @@ class VendorServer:
         """Let the next requests go so, one each; None is a good one."""
         self._failures.extend(failures)
 
+    def forget(self) -> None:
+        """Begin anew: no requests noted, no failures to come."""
+        self.requests.clear()
+        self._failures.clear()
+
     def reply(self, request: Request) -> Reply:
         """Note the request and return what it gets."""
         self.requests.append(request)

@@ -57,7 +57,9 @@ def _group(ask: Ask, symbols: tuple[str, ...], number: int, token: str, calls: C
     client = _client(calls, version)
     reader = ask.reader(f"alpaca.{_FORMATS[ask.kind]}", "raw", **({"feed": feed} if ask.kind == "prices" else {}))
     while True:
-        asked = params | ({"page_token": token} if token else {})
+        # An enumerated value is a text to `requests`, and a name such as DataFeed.SIP to others.
+        asked = {name: getattr(value, "value", value) for name, value in params.items()}
+        asked |= {"page_token": token} if token else {}
         answer = calls.attempt(partial(_sent, client, path, asked), f"/{version}{path}", Answer.value)
         token = answer.value().get("next_page_token") or ""
         name = f"{_FORMATS[ask.kind]} {symbols[0]}{f' and {len(symbols) - 1} more' if symbols[1:] else ''}"

@@ -7,6 +7,7 @@ vendor and the path, never the query, a header or a credential.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -166,6 +167,8 @@ class Calls:
     def _client(self) -> httpx.Client:
         import httpx
 
+        # It logs every address with its query, which may hold a key; our errors say what was asked without one.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
         client = httpx.Client(timeout=httpx.Timeout(self.patience.to_answer, connect=self.patience.to_connect))
         self.closing(client.close)
         return client
