@@ -51,6 +51,11 @@ class Sessions:
         """Return the sessions sorted by date."""
         return cls(tuple(sorted(sessions)))
 
+    @property
+    def dates(self) -> tuple[date, ...]:
+        """The session dates, in order."""
+        return self._dates
+
     def on(self, day: date) -> Session | None:
         """Return the session of `day`, or None when the exchange does not trade on it."""
         place = bisect_left(self._dates, day)

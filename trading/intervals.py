@@ -114,7 +114,7 @@ class Period:
 def period_at(interval: Interval, moment: datetime, sessions: Sessions) -> Period | None:
     """Return the period that trades at `moment`; None where the exchange is closed (at a break too, if intraday).
 
-    `sessions` must hold all of the week or month around the moment.
+    Of a week or a month as `period_of` says.
     """
     session = sessions.overlapping(moment, moment + timedelta.resolution)
     if session is None:
@@ -132,8 +132,8 @@ def period_of(interval: Interval, timestamp: datetime, sessions: Sessions) -> Pe
     """Return what a delivered bar of this timestamp is about; None where no session trades inside it.
 
     An intraday bar may be cut by a grid of its vendor's own, so it begins where it says and ends after its length, and
-    never past the close of its session: the 15:30 bar of an hourly file ends at 16:00. `sessions` must hold all of the
-    week or month, those to come included: its last session's close is its end.
+    never past the close of its session: the 15:30 bar of an hourly file ends at 16:00. A week or a month ends with its
+    last session, known by a later session in `sessions`; without one it ends with its last day, which is safe.
     """
     end = interval.label_end(timestamp)
     if interval.is_intraday:
@@ -142,7 +142,12 @@ def period_of(interval: Interval, timestamp: datetime, sessions: Sessions) -> Pe
     if timestamp != interval.label(timestamp.date()):
         return None
     inside = sessions.between(timestamp.date(), end.date() - _DAY)
-    return Period(timestamp, inside[0].opens_at, inside[-1].closes_at) if inside else None
+    if not inside:
+        return None
+    closes_at = inside[-1].closes_at
+    if interval.unit != "d" and sessions.dates[-1] < end.date():
+        closes_at = max(closes_at, end)
+    return Period(timestamp, inside[0].opens_at, closes_at)
 
 
 def periods_of_session(interval: Interval, session: Session) -> Iterator[Period]:

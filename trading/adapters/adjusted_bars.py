@@ -104,7 +104,7 @@ def adjusted_bars(
     """
     if adjustment not in get_args(Method):
         raise InputError(f"expected the adjustment forward, back or total_return, found {adjustment!r}")
-    chosen = source or _best_source(conn, symbol, interval, as_of, watermark)
+    chosen = source or best_source(conn, symbol, interval, as_of, watermark)
     if chosen is None:
         return AdjustedSeries("", symbol, interval, adjustment, as_of, watermark, ())
     asked = (chosen, symbol, interval, as_of, watermark, adjustment)
@@ -119,7 +119,8 @@ def adjusted_bars(
     return AdjustedSeries(chosen, symbol, interval, adjustment, as_of, watermark, bars, notes)
 
 
-def _best_source(conn: psycopg.Connection, symbol: str, interval: str, as_of: datetime, watermark: int) -> str | None:
+def best_source(conn: psycopg.Connection, symbol: str, interval: str, as_of: datetime, watermark: int) -> str | None:
+    """Return the source of best precedence that has bars of a series known at (as_of, watermark), or None."""
     asked = {"symbol": symbol, "interval": interval, "as_of": as_of, "watermark": watermark}
     found = conn.execute(_SOURCE, asked).fetchone()
     return str(found[0]) if found else None

@@ -6,8 +6,7 @@ transaction publishes. Whatever stops in between leaves nothing half done, and t
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,26 +14,20 @@ from typing import Any
 import psycopg
 
 from trading.adapters import warehouse
-from trading.adapters.batch_report import Judged, recorded_values, report_of_judged, report_of_recorded
+from trading.adapters.bar_batch import BarBatch
+from trading.adapters.batch_report import Judged, NewRows, recorded_values, report_of_judged, report_of_recorded
 from trading.adapters.completeness import publish_session_quality
-from trading.adapters.gaps import known_parts, unexplained_gaps
-from trading.adapters.instruments import calendars_of, publish_drafts
+from trading.adapters.instruments import publish_drafts
 from trading.adapters.later_drops import confirm_later_drops
 from trading.adapters.listings import publish_listings
-from trading.adapters.object_store import payload_key
-from trading.adapters.placing import fill_sessions, place_bars, place_trades, to_rows
+from trading.adapters.payloads import Payload, payload_of
+from trading.adapters.row_batch import RowBatch
 from trading.adapters.warehouse import Batch
-from trading.errors import InputError, NaiveTimeError, NoRowsError, QualityError
-from trading.ingestion.candidates import Parsed, parse
-from trading.ingestion.folding import folded
+from trading.errors import InputError, NaiveTimeError, QualityError
 from trading.ingestion.gaps import RULE as GAP_RULE
-from trading.ingestion.gaps import Gap, Part, name_of, rename, split_at
-from trading.ingestion.ports import Delivery, PayloadStore, Source
+from trading.ingestion.ports import PayloadStore, Source
 from trading.ingestion.reader import Kind, Mode
 from trading.ingestion.report import BatchReport
-from trading.ingestion.rows import VersionedRow
-from trading.ingestion.versions import new_versions
-from trading.quality.gate import Facts, judge
 from trading.telemetry import current_trace_id
 
 Beside = Callable[[psycopg.Connection, int], None]
@@ -82,23 +75,23 @@ def ingest(
         EngineUnavailableError, DiskFullError: an engine failed; nothing is half published, run it again.
     """
     delivery = source.deliver(kind, partition)
-    sha256 = hashlib.sha256(delivery.payload).hexdigest()
-    batch = Batch(
-        source=source.name,
-        kind=kind,
-        mode=mode or source.default_mode,
-        received_at=_received_at(now, delivered_at),
-        delivered_at=delivered_at,
-        payload_key=payload_key(sha256),
-        payload_sha256=sha256,
-        payload_name=delivery.name,
-        reader=delivery.reader,
-        dagster_run_id=run_id,
-        trace_id=current_trace_id(),
-    )
-    report = _already_ingested(database_url, batch, beside)
-    if report is None:
-        report = _publish(database_url, object_store, batch, delivery, max_bad_share, beside)
+    with payload_of(delivery) as payload:
+        batch = Batch(
+            source=source.name,
+            kind=kind,
+            mode=mode or source.default_mode,
+            received_at=_received_at(now, delivered_at),
+            delivered_at=delivered_at,
+            payload_key=payload.key,
+            payload_sha256=payload.sha256,
+            payload_name=delivery.name,
+            reader=delivery.reader,
+            dagster_run_id=run_id,
+            trace_id=current_trace_id(),
+        )
+        report = _already_ingested(database_url, batch, beside)
+        if report is None:
+            report = _publish(database_url, object_store, batch, payload, max_bad_share, beside)
     if kind in ("prices", "actions"):
         listed = publish_listings(database_url, batch.source)
         report = replace(report, drafts={**report.drafts, **listed})
@@ -134,38 +127,38 @@ def _recorded(conn: psycopg.Connection, batch: Batch, found: dict[str, Any], bes
 
 
 def _publish(
+    url: str, store: PayloadStore, batch: Batch, payload: Payload, max_bad_share: float | None, beside: Beside | None
+) -> BatchReport:
+    if batch.kind != "prices":
+        return _publish_rows(url, store, batch, payload, RowBatch(url, batch, payload), max_bad_share, beside)
+    with BarBatch(url, batch, payload) as rows:
+        return _publish_rows(url, store, batch, payload, rows, max_bad_share, beside)
+
+
+def _publish_rows(
     url: str,
     store: PayloadStore,
     batch: Batch,
-    delivery: Delivery,
+    payload: Payload,
+    rows: RowBatch | BarBatch,
     max_bad_share: float | None,
     beside: Beside | None,
 ) -> BatchReport:
-    parsed = _parsed(batch, delivery)
-    store.put(delivery.payload)
+    rows.read()
+    payload.keep(store)
     while True:
-        judged = _judge(url, batch, parsed)
+        judged = rows.judge()
         if (refused := _too_bad(batch, judged, max_bad_share)) is not None:
             raise _refuse(url, batch, judged, refused)
-        with warehouse.publishing(url) as conn:
+        with rows.publishing() as conn:
             watermark = warehouse.take_watermark(conn, f"ingest {batch.kind} of {batch.source}")
             if (found := warehouse.earlier_batch(conn, batch, "published")) is not None:
                 conn.rollback()
                 return _recorded(conn, batch, found, beside)
-            if _facts(conn, batch, parsed) == judged.facts:
-                return _write(conn, batch, judged, watermark, beside)
+            if rows.still_holds(conn, judged.facts) and (new := rows.compare(conn, watermark)) is not None:
+                return _write(conn, batch, rows, judged, new, watermark, beside)
             conn.rollback()
-        # Another publisher changed what the rules rest on while we judged: read and judge again.
-        parsed = _parsed(batch, delivery)
-
-
-def _parsed(batch: Batch, delivery: Delivery) -> Parsed:
-    try:
-        return parse(delivery.payload, delivery.reader)
-    except NoRowsError:
-        if batch.mode == "live":
-            return Parsed()
-        raise
+        # Another publisher changed what the rules rest on while we judged: judge again.
 
 
 @dataclass(frozen=True)
@@ -179,7 +172,7 @@ class _TooBad:
 
 def _too_bad(batch: Batch, judged: Judged, asked: float | None) -> _TooBad | None:
     """Return why the batch is refused, or None; unless a share was asked for, a live drop's unfinished rows are left out."""
-    bad, of = judged.rows_quarantined, judged.parsed.rows_in
+    bad, of = judged.rows_quarantined, judged.rows_in
     if asked is None and batch.mode == "live":
         unfinished = judged.rows_unfinished
         bad, of = bad - unfinished, of - unfinished
@@ -189,67 +182,24 @@ def _too_bad(batch: Batch, judged: Judged, asked: float | None) -> _TooBad | Non
     return _TooBad(bad, of, allowed) if of and bad / of > allowed else None
 
 
-def _judge(url: str, batch: Batch, parsed: Parsed) -> Judged:
-    with warehouse.publishing(url) as conn:
-        facts = _facts(conn, batch, parsed)
-        parts = facts.parts
-        if batch.kind in ("prices", "actions"):
-            rename(parsed.candidates, parts)
-        calendars = _calendars(conn, batch, parsed, parts)
-        if batch.kind == "prices":
-            fill_sessions(conn, set(calendars.values()), parsed.candidates, batch.received_at.date())
-            place_bars(conn, batch.source, parsed.candidates, calendars)
-        if batch.kind == "trades":
-            place_trades(conn, batch.source, parsed.candidates)
-    left, rows_merged = folded(batch.kind, parsed.candidates)
-    verdict = judge(batch.kind, left, facts)
-    rows = to_rows(batch.kind, batch.source, verdict.good)
-    used = {candidate.values.get("symbol") for candidate in parsed.candidates}
-    return Judged(parsed, verdict, facts, calendars, rows, rows_merged, tuple(p for p in parts if p.name in used))
-
-
-def _facts(conn: psycopg.Connection, batch: Batch, parsed: Parsed) -> Facts:
-    """Return what the rules rest on; asked again in the publishing transaction, where it must be the same."""
-    first_live_at = warehouse.first_live_at(conn, batch.source, batch.kind)
-    parts = known_parts(conn, batch.source) if batch.kind in ("prices", "actions") else ()
-    if batch.kind != "prices":
-        return Facts(batch.received_at, batch.mode, {}, first_live_at, parts=parts)
-    named = name_of(parts)
-    symbols = {named(symbol, day) for symbol, days in parsed.days.items() for day in days}
-    calendars = dict.fromkeys(symbols, batch.reader.calendar) | calendars_of(conn, symbols)
-    gaps: tuple[Gap, ...] = ()
-    if batch.reader.gap != "join":
-        gaps = unexplained_gaps(conn, batch.source, parsed, parts, calendars)
-    if batch.reader.gap == "split":
-        parts, gaps = tuple(split_at(gaps, parts)), tuple(gap for gap in gaps if gap.refused == "before")
-    adjustments = warehouse.series_adjustments(conn, batch.source, {*symbols, *(part.name for part in parts)})
-    return Facts(batch.received_at, batch.mode, adjustments, first_live_at, gaps, parts)
-
-
-def _calendars(conn: psycopg.Connection, batch: Batch, parsed: Parsed, parts: Sequence[Part]) -> dict[str, str]:
-    """Return the calendar of each symbol: of its instrument; of a new part that of the whole; else the stated one."""
-    found = {candidate.values.get("symbol") for candidate in parsed.candidates}
-    symbols = {symbol for symbol in found if symbol is not None}
-    wholes = {part.name: part.symbol for part in parts if part.name in symbols}
-    of_wholes = calendars_of(conn, wholes.values())
-    inherited = {name: of_wholes[whole] for name, whole in wholes.items() if whole in of_wholes}
-    return dict.fromkeys(symbols, batch.reader.calendar) | inherited | calendars_of(conn, symbols)
-
-
 def _write(
-    conn: psycopg.Connection, batch: Batch, judged: Judged, watermark: int, beside: Beside | None
+    conn: psycopg.Connection,
+    batch: Batch,
+    rows: RowBatch | BarBatch,
+    judged: Judged,
+    new: NewRows,
+    watermark: int,
+    beside: Beside | None,
 ) -> BatchReport:
     """Write the whole batch under `watermark`; the caller's transaction makes it visible at once."""
-    known = warehouse.known_versions(conn, batch.kind, batch.source, [row.key for row in judged.rows], watermark)
-    versions = new_versions(judged.rows, known, batch.mode, batch.received_at)
     drafts: dict[str, str] = {}
     if batch.kind in ("prices", "trades"):
-        drafts = publish_drafts(conn, _first_known(versions), judged.calendars, watermark)
-    report = report_of_judged(batch, judged, watermark, rows_published=len(versions), drafts=drafts)
+        drafts = publish_drafts(conn, new.since, judged.calendars, watermark)
+    report = report_of_judged(batch, judged, watermark, rows_published=new.rows, drafts=drafts)
     batch_id = _write_batch(conn, batch, judged, report)
-    warehouse.insert_rows(conn, batch.kind, versions, watermark, batch_id)
+    rows.insert(conn, watermark, batch_id)
     if batch.kind == "prices":
-        publish_session_quality(conn, batch.source, {str(version.row.key[1]) for version in versions}, watermark)
+        publish_session_quality(conn, batch.source, set(new.intervals), watermark)
     if beside:
         beside(conn, batch_id)
     return replace(report, batch_ids=(batch_id,))
@@ -259,14 +209,6 @@ def _write_batch(conn: psycopg.Connection, batch: Batch, judged: Judged, report:
     batch_id = warehouse.insert_batch(conn, batch, report.watermark, recorded_values(batch, judged, report))
     warehouse.insert_quarantine(conn, judged.defects, batch_id)
     return batch_id
-
-
-def _first_known(versions: Sequence[VersionedRow]) -> dict[str, datetime]:
-    since: dict[str, datetime] = {}
-    for version in versions:
-        symbol = str(version.row.key[0])
-        since[symbol] = min(since.get(symbol, version.known_at), version.known_at)
-    return since
 
 
 def _refuse(url: str, batch: Batch, judged: Judged, why: _TooBad) -> QualityError:
@@ -283,7 +225,7 @@ def _refuse(url: str, batch: Batch, judged: Judged, why: _TooBad) -> QualityErro
 
 
 def _first_gap(judged: Judged) -> str:
-    detail = next((defect.detail for defect in judged.verdict.defects if defect.rule == GAP_RULE), None)
+    detail = next((defect.detail for defect in judged.defects if defect.rule == GAP_RULE), None)
     return f": {detail}" if detail else ""
 
 

@@ -70,7 +70,9 @@ def good_rows(conn: psycopg.Connection, batch_id: int, batch: RecordedBatch, pay
     candidates = _without_quarantined(conn, batch_id, candidates, "unreadable_timestamp")
     rename(candidates, gaps.from_json(batch.reader.get("context", {}).get("parts", ())))
     if batch.kind == "prices":
-        place_bars(conn, batch.source, candidates, batch.reader["context"]["calendars"])
+        place_bars(
+            conn, batch.source, candidates, batch.reader["context"]["calendars"], batch.reader["request"]["parser"]
+        )
     if batch.kind == "trades":
         place_trades(conn, batch.source, candidates)
     good = _without_quarantined(conn, batch_id, folded(batch.kind, candidates)[0])

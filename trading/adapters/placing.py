@@ -35,21 +35,26 @@ def fill_sessions(
         InputError: no exchange calendar has the name that was stated.
     """
     first, last = span(candidates, "timestamp") or (today, today)
-    ensure_sessions(conn, calendars, first, last, today)
+    ensure_sessions(conn, calendars, first, _later(last, _reach(candidates)), today)
 
 
 def place_bars(
-    conn: psycopg.Connection, source: str, candidates: Sequence[Candidate], calendars: Mapping[str, str]
+    conn: psycopg.Connection, source: str, candidates: Sequence[Candidate], calendars: Mapping[str, str], parser: int
 ) -> None:
-    """Give each bar its end and its nominal time, from recorded sessions only; `calendars` names that of each symbol."""
+    """Give each bar its end and its nominal time; `calendars` names that of each symbol, `parser` the reader's number.
+
+    From recorded sessions only; but whether a week or a month is over, those to come say too.
+    """
     days = span(candidates, "timestamp")
     if days is None:
         days = (date.min, date.min)
     lag = warehouse.source_lag(conn, source)
     # A session can begin on the eve of its date in UTC.
-    sessions = read_sessions(conn, set(calendars.values()), *_with_eves(*days))
+    first, last = _with_eves(*days)
+    reach = _reach(candidates)
+    sessions = read_sessions(conn, set(calendars.values()), first, _later(last, reach), planned=bool(reach))
     for candidate in candidates:
-        prices.place(candidate.values, lag, calendars, sessions)
+        prices.place(candidate.values, lag, calendars, sessions, parser)
 
 
 def place_trades(conn: psycopg.Connection, source: str, candidates: Sequence[Candidate]) -> None:
@@ -67,3 +72,13 @@ def to_rows(kind: Kind, source: str, good: Sequence[Candidate]) -> list[RawRow]:
 def _with_eves(first: date, last: date) -> tuple[date, date]:
     day = timedelta(days=1)
     return (max(first, date.min + day) - day, min(last, date.max - day) + day)
+
+
+def _reach(candidates: Sequence[Candidate]) -> timedelta:
+    """Return how far past its label a bar can end: of weeks and months, so that a session after it is seen too."""
+    longer = any(candidate.values.get("interval") in ("1w", "1mo") for candidate in candidates)
+    return timedelta(days=45) if longer else timedelta(0)
+
+
+def _later(day: date, by: timedelta) -> date:
+    return day + min(by, date.max - day)

@@ -1,11 +1,12 @@
 """Exchange sessions in the warehouse: filled from `exchange_calendars` when data first needs a range, never changed.
 
-Only sessions up to the day of receipt are written: a session of the future may still be called off.
+Only sessions up to the day of receipt are recorded: a session of the future may still be called off. Those of the days
+to come are kept apart, as planned, because they alone tell whether a week or a month is over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 
 import psycopg
@@ -14,6 +15,14 @@ from trading.calendar import Session, Sessions, exchange_sessions
 
 # A mistyped century must not ask for 2,000 years of sessions.
 _EARLIEST_YEAR = 1900
+_DAY = timedelta(days=1)
+
+_READ = """
+select session_date, opens_at, closes_at, break_starts_at, break_ends_at
+from trading.known_sessions
+where calendar = %s and session_date between %s and %s
+    and (%s or session_date <= (select max(c.session_date) from trading.calendar_sessions as c where c.calendar = %s))
+"""
 
 
 def ensure_sessions(conn: psycopg.Connection, calendars: Iterable[str], first: date, last: date, today: date) -> None:
@@ -26,20 +35,19 @@ def ensure_sessions(conn: psycopg.Connection, calendars: Iterable[str], first: d
     """
     wanted = (date(max(first.year - 1, _EARLIEST_YEAR), 1, 1), min(date(last.year, 12, 31), today))
     for calendar in sorted(set(calendars)):
+        _add_missing_breaks(conn, calendar)
         for gap in _gaps(conn, calendar, *wanted):
             _insert(conn, calendar, exchange_sessions(calendar, *gap))
+            _plan(conn, calendar)
 
 
-def read_sessions(conn: psycopg.Connection, calendars: Iterable[str], first: date, last: date) -> dict[str, Sessions]:
-    """Return the recorded sessions of each calendar with first <= date <= last."""
+def read_sessions(
+    conn: psycopg.Connection, calendars: Iterable[str], first: date, last: date, *, planned: bool = False
+) -> dict[str, Sessions]:
+    """Return the recorded sessions of each calendar with first <= date <= last; with `planned` those to come too."""
     return {
         calendar: Sessions.of(
-            Session(*found)
-            for found in conn.execute(
-                "select session_date, opens_at, closes_at from trading.calendar_sessions "
-                "where calendar = %s and session_date between %s and %s",
-                (calendar, first, last),
-            )
+            Session(*found) for found in conn.execute(_READ, (calendar, first, last, planned, calendar))
         )
         for calendar in set(calendars)
     }
@@ -47,22 +55,71 @@ def read_sessions(conn: psycopg.Connection, calendars: Iterable[str], first: dat
 
 def _gaps(conn: psycopg.Connection, calendar: str, first: date, last: date) -> list[tuple[date, date]]:
     """Return the ranges to fill: each touches what is there, so that the recorded range has no hole."""
-    found = conn.execute(
-        "select min(session_date), max(session_date) from trading.calendar_sessions where calendar = %s", (calendar,)
-    ).fetchone()
-    known_first, known_last = found or (None, None)
+    known_first, known_last = _recorded(conn, calendar)
     if known_first is None or known_last is None:
         return [(first, last)] if first <= last else []
-    before, after = (first, known_first - timedelta(days=1)), (known_last + timedelta(days=1), last)
+    before, after = (first, known_first - _DAY), (known_last + _DAY, last)
     # A year begins with a holiday: a recorded range that starts a few days into it has no gap there.
     is_old = known_first - first > timedelta(days=7)
     return [gap for gap, wanted in ((before, is_old), (after, after[0] <= last)) if wanted]
 
 
-def _insert(conn: psycopg.Connection, calendar: str, sessions: list[Session]) -> None:
+def _recorded(conn: psycopg.Connection, calendar: str) -> tuple[date | None, date | None]:
+    found = conn.execute(
+        "select min(session_date), max(session_date) from trading.calendar_sessions where calendar = %s", (calendar,)
+    ).fetchone()
+    return found or (None, None)
+
+
+def _insert(conn: psycopg.Connection, calendar: str, sessions: Sequence[Session]) -> None:
     with conn.cursor() as cursor:
         cursor.executemany(
             "insert into trading.calendar_sessions (calendar, session_date, opens_at, closes_at) "
             "values (%s, %s, %s, %s) on conflict do nothing",
             [(calendar, session.session_date, session.opens_at, session.closes_at) for session in sessions],
+        )
+    _insert_breaks(conn, calendar, sessions)
+
+
+def _insert_breaks(conn: psycopg.Connection, calendar: str, sessions: Iterable[Session]) -> None:
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            "insert into trading.session_breaks (calendar, session_date, starts_at, ends_at) "
+            "values (%s, %s, %s, %s) on conflict do nothing",
+            [
+                (calendar, session.session_date, session.break_starts_at, session.break_ends_at)
+                for session in sessions
+                if session.break_starts_at is not None
+            ],
+        )
+
+
+def _add_missing_breaks(conn: psycopg.Connection, calendar: str) -> None:
+    """Record the breaks of sessions that a release before there were breaks recorded; once per calendar."""
+    new = conn.execute(
+        "insert into trading.calendars_with_breaks (calendar) values (%s) on conflict do nothing returning calendar",
+        (calendar,),
+    ).fetchone()
+    first, last = _recorded(conn, calendar)
+    if new is None or first is None or last is None:
+        return
+    recorded = set(read_sessions(conn, [calendar], first, last)[calendar].dates)
+    sessions = exchange_sessions(calendar, first, last)
+    _insert_breaks(conn, calendar, [session for session in sessions if session.session_date in recorded])
+
+
+def _plan(conn: psycopg.Connection, calendar: str) -> None:
+    """Keep the sessions after the last recorded one, to the end of the month after it."""
+    last = _recorded(conn, calendar)[1]
+    if last is None:
+        return
+    horizon = (last.replace(day=1) + timedelta(days=64)).replace(day=1)
+    conn.execute("delete from trading.planned_sessions where calendar = %s", (calendar,))
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            "insert into trading.planned_sessions (calendar, session_date, opens_at, closes_at) values (%s, %s, %s, %s)",
+            [
+                (calendar, session.session_date, session.opens_at, session.closes_at)
+                for session in exchange_sessions(calendar, last + _DAY, horizon)
+            ],
         )

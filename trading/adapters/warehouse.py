@@ -77,7 +77,7 @@ def earlier_batch(conn: psycopg.Connection, batch: Batch, status: str) -> dict[s
         "select batch_id, watermark, received_at, report, "
         "rows_in, rows_published, rows_unchanged, rows_merged, rows_quarantined from raw.ingestion_batches as b "
         "where source = %s and kind = %s and mode = %s and payload_sha256 = %s "
-        "and delivered_at is not distinct from %s and reader->'request' = %s and status = %s "
+        "and delivered_at is not distinct from %s and reader->'request' = any(%s) and status = %s "
         "and (mode = 'history' or delivered_at is not null or not exists ("
         "select from raw.ingestion_batches as later where later.source = b.source and later.kind = b.kind "
         "and later.mode = 'live' and later.status = 'published' and later.rows_published > 0 "
@@ -85,11 +85,19 @@ def earlier_batch(conn: psycopg.Connection, batch: Batch, status: str) -> dict[s
         "order by batch_id limit 1",
         (
             *(batch.source, batch.kind, batch.mode, batch.payload_sha256, batch.delivered_at),
-            *(Jsonb(batch.reader.as_dict()), status),
+            *([Jsonb(read_as) for read_as in _readings(batch.reader)], status),
         ),
     )
     found = cursor.fetchone()
     return dict(zip((column.name for column in cursor.description or ()), found, strict=True)) if found else None
+
+
+def _readings(reader: Reader) -> list[dict[str, Any]]:
+    """Return the requests that are the same batch: prices that parser 1 read are not ingested again by parser 2."""
+    asked = reader.as_dict()
+    return (
+        [{**asked, "parser": parser} for parser in range(1, reader.parser + 1)] if reader.kind == "prices" else [asked]
+    )
 
 
 def series_adjustments(conn: psycopg.Connection, source: str, symbols: Iterable[str]) -> dict[str, str]:
@@ -170,7 +178,7 @@ def insert_rows(
         conn.execute(sql.SQL("analyze {}").format(sql.Identifier(*TABLE[kind].split("."))))
 
 
-def insert_quarantine(conn: psycopg.Connection, defects: Sequence[Defect], batch_id: int) -> None:
+def insert_quarantine(conn: psycopg.Connection, defects: Iterable[Defect], batch_id: int) -> None:
     """Copy the refused rows into quarantine, each with the rule that it broke."""
     lines = (
         (batch_id, defect.number, defect.rule, _storable(defect.detail), Jsonb(_storable_content(defect.content)))

@@ -83,7 +83,7 @@ def place(
     lag: timedelta,
     calendars: Mapping[str, str],
     sessions: Mapping[str, Sessions],
-    parser: int = 1,
+    parser: int,
 ) -> None:
     """Add `ends_at` (when the bar is over), `is_in_session`, and `nominal_at` (when it could first be known).
 

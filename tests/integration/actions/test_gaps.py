@@ -143,6 +143,6 @@ def test_the_default_leaves_the_identity_of_earlier_batches_alone(deliver: Deliv
     deliver("prices", *OLD)
     request: Any = conn.execute("select reader -> 'request' from raw.ingestion_batches").fetchone()
     assert "gap" not in request[0]
-    assert request[0]["parser"] == 1
+    assert request[0]["parser"] == 2
     assert deliver("prices", *OLD).status == "already ingested"
     assert deliver("prices", *OLD, gap="join").status == "published"

@@ -158,3 +158,14 @@ def test_a_delivered_bar_keeps_its_start_and_ends_with_its_session_at_the_latest
     ]
     assert period_of(hour, at("2024-07-03T17:00"), sessions) is None
     assert period_of(hour, at("2024-07-03T12:30"), sessions) is None
+
+
+def test_a_week_that_may_have_more_sessions_than_are_known_ends_with_its_sunday() -> None:
+    week, known = Interval.parse("1w"), around("XNYS", "2024-05-20", "2024-05-22")
+    running = period_of(week, at("2024-05-20"), known)
+    assert running is not None
+    assert running.ends_at == at("2024-05-27")
+    planned = around("XNYS", "2024-05-20", "2024-05-28")
+    over = period_of(week, at("2024-05-20"), planned)
+    assert over is not None
+    assert over.ends_at == at("2024-05-24T20:00")
