@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Literal, cast
 
 from trading.calendar import Session, Sessions
@@ -63,10 +64,7 @@ class Interval:
         Raises:
             InputError: not a whole number and one of m, h, d, w, mo.
         """
-        found = _NAME.fullmatch(name)
-        if found is None:
-            raise InputError(f"expected an interval such as {_EXAMPLES}, found {name!r}")
-        return cls(int(found[1]), cast(Unit, found[2]))
+        return _named(name)
 
     @property
     def name(self) -> str:
@@ -100,6 +98,14 @@ class Interval:
             return label + self.length
         months = label.year * 12 + label.month - 1 + self.count
         return label.replace(year=months // 12, month=months % 12 + 1)
+
+
+@lru_cache(maxsize=64)  # asked for each bar
+def _named(name: str) -> Interval:
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise InputError(f"expected an interval such as {_EXAMPLES}, found {name!r}")
+    return Interval(int(found[1]), cast(Unit, found[2]))
 
 
 @dataclass(frozen=True, order=True)

@@ -117,7 +117,8 @@ def _plan(conn: psycopg.Connection, calendar: str) -> None:
     conn.execute("delete from trading.planned_sessions where calendar = %s", (calendar,))
     with conn.cursor() as cursor:
         cursor.executemany(
-            "insert into trading.planned_sessions (calendar, session_date, opens_at, closes_at) values (%s, %s, %s, %s)",
+            "insert into trading.planned_sessions (calendar, session_date, opens_at, closes_at) "
+            "values (%s, %s, %s, %s) on conflict do nothing",  # two writers may plan at once
             [
                 (calendar, session.session_date, session.opens_at, session.closes_at)
                 for session in exchange_sessions(calendar, last + _DAY, horizon)
