@@ -24,7 +24,8 @@ COMMANDS: Mapping[str, Door] = {
     "doctor": Door(
         "orchestration.commands.platform", "doctor", "What may be wrong on this machine, disk use included."
     ),
-    "ingest": Door("orchestration.commands.ingest", "ingest", "Take in one batch: prices, actions, news or members."),
+    "ingest": Door("orchestration.commands.ingest", "ingest", "Take in prices, actions, news, members or trades."),
+    "sources": Door("orchestration.commands.sources", "sources", "Vendors, their order, and where they disagree."),
     "features": Door("orchestration.commands.features", "features", "Feature rows as they were known at a time."),
     "explain": Door("orchestration.commands.explain", "explain", "Why a fill happened, or a decision sent no order."),
     "replay": Door("orchestration.commands.replay", "replay", "Decide again and compare, bit for bit."),

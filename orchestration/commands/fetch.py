@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from trading.errors import InputError
 from trading.ingestion.reader import Gap, Kind, Mode
+
+if TYPE_CHECKING:
+    from trading.ingestion.ports import Ask
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Wanted:
     """What was asked for on the command line; days are whole days of UTC, both included."""
 
     kind: Kind
-    source: str
+    source: str | None
     symbols: str
     first: date | None
     last: date | None
@@ -43,16 +47,46 @@ def fetch_from_vendor(wanted: Wanted, *, as_json: bool) -> None:
     Raises:
         TradeloomError: as `trading.adapters.fetching.fetch`; run the same command again to go on.
     """
-    from feature_store.build import ensure_definitions
-    from infra.local.endpoints import Endpoints
-    from trading.adapters.asking import ask_of, symbols_of
     from trading.adapters.fetching import fetch
-    from trading.adapters.object_store import ObjectStore
     from trading.adapters.sources.registry import vendor_named
 
-    vendor, mode = vendor_named(wanted.source), wanted.mode or "history"
-    ask = ask_of(
-        vendor,
+    vendor = vendor_named(wanted.source or "")
+    mode = wanted.mode or vendor.default_mode
+    ask = _ask(wanted, mode, wanted.calendar or vendor.calendar)
+    with vendor.calls(os.environ) as calls:
+        report = fetch(
+            vendor,
+            ask,
+            calls,
+            **_engines(),
+            mode=mode,
+            any_end=mode == "history" and wanted.last is None,
+            max_bad_share=wanted.max_bad_share,
+            after_page=lambda so_far, page: click.echo(f"{page.name}: {so_far.rows_published} rows so far", err=True),
+        )
+    _define()
+    click.echo(json.dumps(report.as_dict()) if as_json else report.sentence())
+
+
+def fetch_by_lists(wanted: Wanted, *, as_json: bool) -> None:
+    """Fetch each symbol from the first source of its list that has it. Exits 1 where nobody had one."""
+    from trading.adapters.falling_back import fetch_in_order
+
+    if wanted.max_bad_share is not None:
+        raise InputError("expected --max-bad-share with a --source, found none; a list goes on to its next source")
+    mode = wanted.mode or "history"
+    ask = _ask(wanted, mode, wanted.calendar or "XNYS")
+    served = fetch_in_order(ask, environ=os.environ, **_engines(), calendar=wanted.calendar, mode=mode)
+    _define()
+    click.echo(json.dumps([one.as_dict() for one in served]) if as_json else "\n".join(s.sentence() for s in served))
+    if any(one.source is None for one in served):
+        sys.exit(1)
+
+
+def _ask(wanted: Wanted, mode: Mode, calendar: str) -> Ask:
+    from trading.adapters.asking import ask_of, symbols_of
+
+    return ask_of(
         wanted.kind,
         symbols_of(wanted.symbols),
         now=datetime.now(UTC),
@@ -60,26 +94,25 @@ def fetch_from_vendor(wanted: Wanted, *, as_json: bool) -> None:
         first=wanted.first,
         last=wanted.last,
         interval=wanted.interval,
-        calendar=wanted.calendar,
+        calendar=calendar,
         gap=wanted.gap,
     )
-    endpoints = Endpoints.resolve(os.environ)
-    store = ObjectStore(endpoints.s3_endpoint, endpoints.s3_access_key, endpoints.s3_secret_key, endpoints.s3_bucket)
-    with vendor.calls(os.environ) as calls:
-        report = fetch(
-            vendor,
-            ask,
-            calls,
-            clock=lambda: datetime.now(UTC),
-            database_url=endpoints.postgres_url,
-            object_store=store,
-            mode=mode,
-            any_end=mode == "history" and wanted.last is None,
-            max_bad_share=wanted.max_bad_share,
-            after_page=lambda so_far, page: click.echo(f"{page.name}: {so_far.rows_published} rows so far", err=True),
-        )
-    ensure_definitions(endpoints.postgres_url)
-    click.echo(json.dumps(report.as_dict()) if as_json else report.sentence())
+
+
+def _engines() -> dict[str, Any]:
+    from infra.local.endpoints import Endpoints
+    from trading.adapters.object_store import ObjectStore
+
+    found = Endpoints.resolve(os.environ)
+    store = ObjectStore(found.s3_endpoint, found.s3_access_key, found.s3_secret_key, found.s3_bucket)
+    return {"clock": lambda: datetime.now(UTC), "database_url": found.postgres_url, "object_store": store}
+
+
+def _define() -> None:
+    from feature_store.build import ensure_definitions
+    from infra.local.endpoints import Endpoints
+
+    ensure_definitions(Endpoints.resolve(os.environ).postgres_url)
 
 
 def refuse_options(given: dict[str, Any], why: str) -> None:

@@ -16,7 +16,9 @@ from trading.errors import InputError, NaiveTimeError
 @click.command()
 @click.argument("kind", type=click.Choice(["prices", "actions", "news", "universe", "trades"]))
 @click.option(
-    "--source", "source_name", required=True, help="Who delivers: sample, files, or a vendor such as yfinance."
+    "--source",
+    "source_name",
+    help="Who delivers: sample, files, or a vendor such as yfinance. Default: by each symbol's list of sources.",
 )
 @click.option("--symbols", default="", help="What a vendor is asked for: AAPL,MSFT.")
 @click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="The first day that a vendor is asked for.")
@@ -59,7 +61,7 @@ from trading.errors import InputError, NaiveTimeError
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 def ingest(
     kind: Any,
-    source_name: str,
+    source_name: str | None,
     symbols: str,
     first: datetime | None,
     last: datetime | None,
@@ -81,14 +83,26 @@ def ingest(
 
     A vendor is asked page by page, and each page is a batch. Stopped anywhere, the same command goes on from there.
     """
-    from orchestration.commands.fetch import Wanted, fetch_from_vendor, is_vendor, refuse_options
+    from orchestration.commands.fetch import Wanted, fetch_by_lists, fetch_from_vendor, is_vendor, refuse_options
 
-    if is_vendor(source_name):
+    if source_name is None or is_vendor(source_name):
         its_own = {"file": file, "map": mappings, "adjustment": adjustment, "partition": partition}
-        refuse_options(its_own | {"delivered-at": delivered_at}, f"with {source_name}, which says all of that itself")
-        days = (first.date() if first else None, last.date() if last else None)
-        terms = (interval or "1d", calendar, gap, mode, max_bad_share)
-        fetch_from_vendor(Wanted(kind, source_name, symbols, *days, *terms), as_json=as_json)
+        refuse_options(
+            its_own | {"delivered-at": delivered_at}, f"with {source_name or 'a vendor'}, which says all of that itself"
+        )
+        wanted = Wanted(
+            kind=kind,
+            source=source_name,
+            symbols=symbols,
+            first=first.date() if first else None,
+            last=last.date() if last else None,
+            interval=interval or "1d",
+            calendar=calendar,
+            gap=gap,
+            mode=mode,
+            max_bad_share=max_bad_share,
+        )
+        (fetch_from_vendor if source_name else fetch_by_lists)(wanted, as_json=as_json)
         return
     asked = {"symbols": symbols, "from": first, "to": last, "interval": interval}
     refuse_options(asked, f"with {source_name}, which delivers whole files")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
-from trading.adapters.sources.vendor import Vendor
 from trading.calendar import bar_label
 from trading.errors import InputError
 from trading.ingestion.ports import Ask
@@ -16,7 +14,6 @@ _DAY = timedelta(days=1)
 
 
 def ask_of(
-    vendor: Vendor,
     kind: Kind,
     symbols: Sequence[str],
     *,
@@ -25,7 +22,7 @@ def ask_of(
     first: date | None = None,
     last: date | None = None,
     interval: str = "1d",
-    calendar: str | None = None,
+    calendar: str = "XNYS",
     gap: Gap = "refuse",
 ) -> Ask:
     """Return the ask for whole UTC days, both included, never past `now`.
@@ -33,25 +30,23 @@ def ask_of(
     Args:
         first: Must be given for a history; a live poll begins yesterday where it is None.
         last: Where None, a history ends with yesterday, whose bars are complete; a live poll ends now.
-        calendar: The vendor's own where None.
 
     Raises:
         InputError: no symbols, no first day, or nothing between the two.
     """
-    vendor.refuse_unless_offered(kind, interval)
     today = bar_label(now.astimezone(UTC).date())
     if not symbols:
-        raise InputError(f"expected --symbols, found none; say which {kind} of {vendor.name}, such as AAPL,MSFT")
+        raise InputError(f"expected --symbols, found none; say whose {kind} are wanted, such as AAPL,MSFT")
     if first is None and mode == "history":
-        raise InputError(f"expected --from, found none; say since which day the {kind} of {vendor.name} are wanted")
+        raise InputError(f"expected --from, found none; say since which day the {kind} are wanted")
     start = bar_label(first) if first else today - _DAY
     end = min(bar_label(last) + _DAY, now) if last else (today if mode == "history" else now)
-    ask = Ask(kind, tuple(dict.fromkeys(symbols)), interval, start, end, calendar or vendor.calendar, gap)
-    if ask.start >= ask.end:
+    if start >= end:
         raise InputError(
             f"expected --from before --to and both in the past, found {start:%Y-%m-%d} and {end:%Y-%m-%d %H:%M} UTC"
         )
-    return replace(ask, interval=interval if kind == "prices" else "1d")
+    of_bars = interval if kind == "prices" else "1d"
+    return Ask(kind, tuple(dict.fromkeys(symbols)), of_bars, start, end, calendar, gap)
 
 
 def symbols_of(text: str) -> list[str]:

@@ -61,9 +61,8 @@ def _pages(ask: Ask, resume_from: str | None, calls: Calls) -> Iterator[Page]:
         while start < ask.end:
             end = ask.end if is_daily else min(start + _AT_ONCE[ask.interval], ask.end)
             body = client.chart(symbol, "1d" if is_daily else ask.interval, start, None if is_daily else end)
-            reader = ask.reader(
-                _FORMAT, symbol=symbol, **{"from": start.isoformat(), "to": end.isoformat()}, **_stated(splits)
-            )
+            details = {"symbol": symbol, "from": start.isoformat(), "to": end.isoformat()}
+            reader = ask.reader(_FORMAT, "raw", **details | ({"splits": splits} if splits else {}))
             cursor = f"{at + 1}" if end == ask.end else f"{at} {end.isoformat()}"
             yield Page(body, f"chart {symbol} {ask.kind} {ask.interval} {start:%Y-%m-%d}", reader, cursor)
             start = end
@@ -73,10 +72,6 @@ def _pages(ask: Ask, resume_from: str | None, calls: Calls) -> Iterator[Page]:
 def _place(ask: Ask, cursor: str | None) -> tuple[int, datetime]:
     place, _, start = (cursor or "0").partition(" ")
     return int(place), datetime.fromisoformat(start) if start else ask.start
-
-
-def _stated(splits: str) -> dict[str, str]:
-    return {"splits": splits} if splits else {}
 
 
 class _Client:

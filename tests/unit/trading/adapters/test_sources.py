@@ -36,7 +36,7 @@ def test_the_users_file_is_delivered_untouched_with_what_he_said_of_it(tmp_path:
 @pytest.mark.parametrize(
     ("name", "file", "complaint"),
     [
-        ("bloomberg", None, "expected a source of files, sample, found 'bloomberg'"),
+        ("bloomberg", None, "expected a source of files, sample, .*yfinance, found 'bloomberg'"),
         ("files", None, "expected --file with the source files"),
         ("sample", Path("a.csv"), "expected no --file"),
     ],

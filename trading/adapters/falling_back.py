@@ -1,0 +1,109 @@
+"""Fetching by a symbol's list: the first source that answers and has it serves; those before it are told, with why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from trading.adapters.fetching import FetchReport, fetch
+from trading.adapters.postgres import connection
+from trading.adapters.source_orders import PassedOver, order_of, record_served
+from trading.adapters.sources.registry import vendor_named
+from trading.adapters.sources.vendor import Vendor
+from trading.adapters.warehouse import newest_watermark
+from trading.errors import InputError, QualityError, VendorUnavailableError
+from trading.ingestion.ports import Ask, PayloadStore
+from trading.ingestion.reader import Mode
+
+
+@dataclass(frozen=True)
+class Served:
+    """What became of one symbol: `source` is None where nobody of its list had it."""
+
+    symbol: str
+    source: str | None
+    rows_published: int
+    passed_over: tuple[PassedOver, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the outcome as JSON values."""
+        return {**vars(self), "passed_over": [vars(one) for one in self.passed_over]}
+
+    def sentence(self) -> str:
+        """Return the outcome in one line."""
+        instead = "; ".join(f"not {one.source}: {one.why}" for one in self.passed_over)
+        served = f"{self.rows_published} rows of {self.source}" if self.source else "nobody had it"
+        return f"{self.symbol}: {served}" + (f" ({instead})" if instead else "")
+
+
+def fetch_in_order(
+    ask: Ask,
+    *,
+    environ: Mapping[str, str],
+    clock: Callable[[], datetime],
+    database_url: str,
+    object_store: PayloadStore,
+    calendar: str | None = None,
+    mode: Mode = "history",
+    run_id: str | None = None,
+) -> list[Served]:
+    """Fetch each symbol from the first source of its list that has it; return who served which.
+
+    A source is passed over if it does not answer, refuses, does not offer what is asked, sends what cannot be read, or
+    has no row of it. Who served is in `raw.served`; each bar has its source anyway.
+
+    Args:
+        ask: All the symbols; each source is asked for them one by one.
+        calendar: The exchange calendar of symbols that are not known yet; each source's own where None.
+
+    Raises:
+        InputError: a symbol has no list, or its list names a source that is no vendor; nothing was fetched.
+        EngineUnavailableError, DiskFullError: an engine of ours failed; run it again.
+    """
+    vendors = _vendors(ask, clock(), database_url)
+    options: dict[str, Any] = {"clock": clock, "database_url": database_url, "object_store": object_store}
+    options |= {"mode": mode, "run_id": run_id}
+    outcomes = []
+    for symbol, order in vendors.items():
+        served = _served(replace(ask, symbols=(symbol,)), order, calendar, environ, options)
+        with connection(database_url) as conn:
+            record_served(conn, ask, symbol, served.source, served.passed_over)
+        outcomes.append(served)
+    return outcomes
+
+
+def _vendors(ask: Ask, now: datetime, url: str) -> dict[str, list[Vendor]]:
+    with connection(url) as conn:
+        newest = newest_watermark(conn)
+        orders = {symbol: order_of(conn, ask.kind, symbol, now, newest) for symbol in ask.symbols}
+    if unlisted := [symbol for symbol, order in orders.items() if not order]:
+        raise InputError(
+            f"expected --source, or a list of sources of {', '.join(unlisted)}, found neither; write one with "
+            "`tradeloom sources order`"
+        )
+    return {symbol: [vendor_named(name) for name in order] for symbol, order in orders.items()}
+
+
+def _served(
+    ask: Ask, order: list[Vendor], calendar: str | None, environ: Mapping[str, str], options: dict[str, Any]
+) -> Served:
+    passed: list[PassedOver] = []
+    for vendor in order:
+        found = _tried(vendor, replace(ask, calendar=calendar or vendor.calendar), environ, options)
+        if isinstance(found, FetchReport):
+            return Served(ask.symbols[0], vendor.name, found.rows_published, tuple(passed))
+        passed.append(PassedOver(vendor.name, found))
+    return Served(ask.symbols[0], None, 0, tuple(passed))
+
+
+def _tried(vendor: Vendor, ask: Ask, environ: Mapping[str, str], options: dict[str, Any]) -> FetchReport | str:
+    """Return what the vendor served, or why it did not."""
+    try:
+        with vendor.calls(environ) as calls:
+            report = fetch(vendor, ask, calls, **options)
+    except (InputError, QualityError, VendorUnavailableError) as error:
+        return str(error)
+    has_rows = report.pages_before or report.rows_in > report.rows_quarantined
+    return report if has_rows else "it has no rows of it"
