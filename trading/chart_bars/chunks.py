@@ -163,7 +163,8 @@ def _close_whole(machine: Machine, prints: Prints, begin: int, ends: Column, clo
     closed.volume += np.add.reduceat(prints.size[begin:stop], local).tolist()
     closed.prints += (ends - starts + 1).tolist()
     closed.known_at += np.maximum(known, state.known_at).tolist()
-    closed.memory += [{"at": moment, "trade_id": name} for moment, name in zip(at, ids, strict=True)]
+    closed.last_at += at
+    closed.last_id += ids
     state.known_at = closed.known_at[-1]
     state.at, state.trade_id = at[-1], ids[-1]
 
@@ -217,9 +218,9 @@ def _feed_over_time(machine: Machine, prints: Prints, closed: ClosedBars) -> Non
         assert span is not None, "what the grid marked has a period"
         if state.count and state.start != span.label:
             state.known_at = int(known[begin])
-            closed.add(machine.close_bar(state.ends_at, at))
-        stop = max(int(np.searchsorted(prints.at, span.ends_at)), begin + 1)
+            closed.add(machine.close_bar(machine.grid.end_of(state.start), at))
+        stop = max(int(machine.grid.first_after(prints.at, span)), begin + 1)
         _take(machine, prints.cut(begin, stop))
-        state.start, state.ends_at = span
+        state.start = span.label
         begin = stop
     state.known_at = known_at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class ClosedBar(NamedTuple):
@@ -17,7 +17,8 @@ class ClosedBar(NamedTuple):
         closed_at: The moment of the print that closed it, in it or, over time, after it.
         prints: How many prints are in it (0: a further Renko brick of one print).
         known_at: When it could be known: the latest known_at of all prints up to the one that closed it.
-        memory: What the next bar starts from (`State.after_bar`); None if the same print closed further bars.
+        last_at, last_id: The last print in it, after which the next bar goes on (`State.after_bar`); None if the same
+            print closed further bars: between them there is no place in the series.
     """
 
     timestamp: int
@@ -31,12 +32,13 @@ class ClosedBar(NamedTuple):
     volume: int
     prints: int
     known_at: int
-    memory: dict[str, Any] | None
+    last_at: int | None
+    last_id: str | None
 
 
 @dataclass(slots=True)
 class ClosedBars:
-    """The columns of `ClosedBar`; `places`: what of each memory changes from bar to bar, else None."""
+    """The columns of `ClosedBar`."""
 
     timestamp: list[int] = field(default_factory=list)
     sequence: list[int] = field(default_factory=list)
@@ -49,7 +51,8 @@ class ClosedBars:
     volume: list[int] = field(default_factory=list)
     prints: list[int] = field(default_factory=list)
     known_at: list[int] = field(default_factory=list)
-    memory: list[dict[str, Any] | None] = field(default_factory=list)
+    last_at: list[int | None] = field(default_factory=list)
+    last_id: list[str | None] = field(default_factory=list)
 
     def __len__(self) -> int:
         """The number of bars."""

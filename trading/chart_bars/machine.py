@@ -78,7 +78,7 @@ class Machine:
             prices = smoothed(state)
         bar = ClosedBar(
             *(state.start, state.numbered(state.start), ended_at, closed_at, *prices),
-            *(state.volume, state.count, state.known_at, state.memory()),
+            *(state.volume, state.count, state.known_at, state.at, state.trade_id),
         )
         state.clear()
         return bar
@@ -88,9 +88,9 @@ class Machine:
         if span is None:
             return
         if state.count and state.start != span.label:
-            closed.add(self.close_bar(state.ends_at, one.at))
+            closed.add(self.close_bar(self.grid.end_of(state.start), one.at))
         state.add(one)
-        state.start, state.ends_at = span
+        state.start = span.label
 
     def _feed_renko(self, one: Print, closed: ClosedBars) -> None:
         self.state.add(one)
@@ -147,19 +147,28 @@ def bricks(state: State, price: int, size: int) -> list[ClosedBar]:
         made.append(_brick(state, price >= upper, size))
         upper, lower = brick_limits(state, size)
     # Only the last says where to go on: between two bricks of one print there is no place in the series.
-    return [bar._replace(memory=None) for bar in made[:-1]] + made[-1:]
+    return [bar._replace(last_at=None, last_id=None) for bar in made[:-1]] + made[-1:]
 
 
 def _brick(state: State, is_up: bool, size: int) -> ClosedBar:
     upper, lower = brick_limits(state, size)
     state.level, state.direction = (upper, 1) if is_up else (lower, -1)
     closed, opened = state.level, state.level - state.direction * size
-    prints, volume = (state.count, state.volume) if state.count else (0, 0)
     start = state.start if state.count else state.at
     bar = ClosedBar(
-        *(start, state.numbered(start), state.at, state.at),
-        *(opened, max(opened, closed), min(opened, closed), closed),
-        *(volume, prints, state.known_at, state.memory()),
+        timestamp=start,
+        sequence=state.numbered(start),
+        ended_at=state.at,
+        closed_at=state.at,
+        open=opened,
+        high=max(opened, closed),
+        low=min(opened, closed),
+        close=closed,
+        volume=state.volume,
+        prints=state.count,
+        known_at=state.known_at,
+        last_at=state.at,
+        last_id=state.trade_id,
     )
     state.clear()
     return bar

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from trading.chart_bars.chart import Style
+from trading.chart_bars.closed import ClosedBar
 from trading.chart_bars.prints import Print
 
 BEFORE_ALL = -(2**62)  # earlier than any moment, in microseconds
@@ -17,7 +19,6 @@ class State:
     Attributes:
         count: Prints in the open bar; 0: no bar is open, and start to measure mean nothing.
         start: Timestamp of the open bar: of its first print, or the label of its period.
-        ends_at: Of a chart over time: the end of the open bar's period.
         measure: What a dollar chart counts: close x size, at scale 14.
         at, trade_id: The last print of the open bar, else of the bar before it: where to go on reading.
         level, direction: Renko: the close of the last brick (before any: the grid level at or below the first price), and
@@ -29,7 +30,6 @@ class State:
 
     count: int = 0
     start: int = 0
-    ends_at: int = 0
     open: int = 0
     high: int = 0
     low: int = 0
@@ -57,7 +57,7 @@ class State:
 
     def clear(self) -> None:
         """Leave no bar open; what the style remembers and the place in the series stay."""
-        self.count = self.start = self.ends_at = self.open = self.high = self.low = self.close = 0
+        self.count = self.start = self.open = self.high = self.low = self.close = 0
         self.volume = self.measure = 0
 
     def numbered(self, start: int) -> int:
@@ -66,20 +66,28 @@ class State:
         self.last_start = start
         return self.last_sequence
 
-    def memory(self) -> dict[str, Any]:
-        """Return what the next bar starts from when none is open: the place in the series and the style's memory."""
-        kept: dict[str, Any] = {"at": self.at, "trade_id": self.trade_id}
-        if self.level is not None:
-            kept |= {"level": self.level, "direction": self.direction}
-        if self.smooth_open is not None:
-            kept |= {"smooth_open": self.smooth_open, "smooth_close": self.smooth_close}
-        return kept
-
     def as_dict(self) -> dict[str, Any]:
         """Return the whole state as JSON values."""
         return asdict(self)
 
     @classmethod
-    def after_bar(cls, memory: dict[str, Any], start: int, sequence: int, known_at: int) -> State:
-        """Return the state right after a closed bar, from its `memory`, timestamp, number and known_at."""
-        return cls(last_start=start, last_sequence=sequence, known_at=known_at, **memory)
+    def after_bar(cls, style: Style, bar: ClosedBar) -> State:
+        """Return the state right after a closed bar: all that a style remembers stands in the bar itself.
+
+        Raises:
+            ValueError: the print that closed it closed further bars.
+        """
+        if bar.last_at is None or bar.last_id is None:
+            raise ValueError("expected the last bar that its print closed, found one before it")
+        state = cls(
+            at=bar.last_at,
+            trade_id=bar.last_id,
+            last_start=bar.timestamp,
+            last_sequence=bar.sequence,
+            known_at=bar.known_at,
+        )
+        if style == "renko":
+            state.level, state.direction = bar.close, 1 if bar.close > bar.open else -1
+        elif style == "heikin_ashi":
+            state.smooth_open, state.smooth_close = bar.open, bar.close
+        return state

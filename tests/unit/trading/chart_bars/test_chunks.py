@@ -89,14 +89,13 @@ def test_any_chunks_give_the_bars_of_one_print_at_a_time(
 def test_every_stored_bar_is_a_checkpoint(style: str, walk: list[Print], choice: int) -> None:
     chart = Chart.of(style, PARAMETERS[style])
     bars, _ = one_by_one(chart, walk)
-    places = [place for place, bar in enumerate(bars) if bar.memory is not None]
+    places = [place for place, bar in enumerate(bars) if bar.last_id is not None]
     if not places:
         return
     place = places[choice % len(places)]
     bar, later = bars[place], bars[place + 1 :]
-    memory = json.loads(json.dumps(bar.memory))
-    machine = Machine(chart, State.after_bar(memory, bar.timestamp, bar.sequence, bar.known_at), _grid(chart))
-    rest = [one for one in walk if (one.at, int(one.trade_id)) > (memory["at"], int(memory["trade_id"]))]
+    machine = Machine(chart, State.after_bar(chart.style, bar), _grid(chart))
+    rest = [one for one in walk if (one.at, int(one.trade_id)) > (bar.last_at or 0, int(bar.last_id or ""))]
     assert [again for one in rest for again in machine.feed(one)] == later
 
 

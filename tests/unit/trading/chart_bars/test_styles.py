@@ -12,6 +12,7 @@ from trading.chart_bars.chart import Chart
 from trading.chart_bars.grid import Grid
 from trading.chart_bars.machine import MOST_BRICKS, Machine
 from trading.chart_bars.prints import Print
+from trading.chart_bars.state import State
 from trading.errors import InputError
 from trading.identity import epoch_micros
 from trading.intervals import Interval
@@ -94,7 +95,9 @@ def test_one_print_closes_several_bricks_and_only_the_last_says_where_to_go_on()
         (9, 0, 0, 0),
         (9, 1, 0, 0),
     ]
-    assert [bar.memory for bar in bars] == [None, None, {"at": 9, "trade_id": "b", "level": 13_000_000, "direction": 1}]
+    assert [(bar.last_at, bar.last_id) for bar in bars] == [(None, None), (None, None), (9, "b")]
+    with pytest.raises(ValueError, match="expected the last bar that its print closed"):
+        State.after_bar("renko", bars[0])
 
 
 def test_a_brick_far_too_small_is_refused_before_it_fills_the_disk() -> None:
