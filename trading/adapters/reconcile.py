@@ -14,6 +14,7 @@ from trading.adapters.sessions import read_sessions
 from trading.adapters.warehouse import newest_watermark, source_lag
 from trading.calendar import Session, exchange_sessions
 from trading.errors import InputError
+from trading.intervals import Interval
 from trading.reconciliation.expected import Grid
 from trading.reconciliation.findings import (
     Action,
@@ -167,7 +168,7 @@ def _examined(
         )
     # A day's bar is due with its session, which `until` has seen to; a bar within the day when it is over.
     expected = expected_bars(
-        one, grid, within.first, within.last if grid.is_daily else min(within.last, within.last_start)
+        one, grid, within.first, within.last if grid.is_labelled else min(within.last, within.last_start)
     )
     gaps = missing(one, expected)
     others = [*doubled(one, grid), *suspicious(one, grid, beginning)]
@@ -245,8 +246,11 @@ def _grids(conn: psycopg.Connection, group: Sequence[SeriesBars], interval: str,
     calendars = {one.calendar for one in group}
     day = timedelta(days=1)
     first = moment(min(int(one.starts[0]) for one in group)).date() - day
-    recorded = read_sessions(conn, calendars, first, end.date())
-    return {name: Grid.of(_with_newer(name, recorded[name].ordered, end.date()), interval) for name in calendars}
+    last = end.date()
+    if Interval.stored(interval).unit in ("w", "mo"):
+        first, last = first + day, last + 45 * day  # whole weeks and months, which begin with their labels
+    recorded = read_sessions(conn, calendars, first, last)
+    return {name: Grid.of(_with_newer(name, recorded[name].ordered, last), interval) for name in calendars}
 
 
 def _with_newer(calendar: str, recorded: Sequence[Session], last: date) -> list[Session]:

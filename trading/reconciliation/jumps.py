@@ -11,6 +11,7 @@ from datetime import date
 from math import log
 from typing import TYPE_CHECKING
 
+from trading.intervals import Interval
 from trading.reconciliation.expected import Grid
 from trading.reconciliation.findings import Action, Finding, SeriesBars, finding, moment
 
@@ -83,6 +84,9 @@ def _first_bar_from(of: SeriesBars, day: date) -> int | None:
     """Return the index of the first bar on or after a day, if a bar lies before it too."""
     import numpy as np
 
+    interval = Interval.stored(of.interval)
+    if not interval.is_intraday:
+        day = interval.label(day).date()  # a week's bar has it in it already
     at = int(np.searchsorted(of.starts, np.datetime64(day, "us").astype(np.int64)))
     return at if 0 < at < len(of.starts) else None
 

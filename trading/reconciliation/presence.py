@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
     from trading.reconciliation.findings import Moments
 
+_UNITS = {"1w": "week", "1mo": "month"}
+
 
 def expected_bars(of: SeriesBars, grid: Grid, from_us: int, to_us: int) -> Moments:
     """Return the starts that the series should have inside [from_us, to_us]: from its first bar to its last session."""
     first, last = grid.session_of(of.starts[[0, -1]])
-    starts = grid.starts(grid.phase_of(of.starts), max(int(first), 0), int(last))
+    starts = grid.starts(grid.rhythm_of(of.starts), max(int(first), 0), int(last))
     return starts[(starts >= max(int(of.starts[0]), from_us)) & (starts <= to_us)]
 
 
@@ -41,7 +43,8 @@ def stale(of: SeriesBars, grid: Grid, until: int) -> list[Finding]:
     if behind <= 0:
         return []
     newest = grid.sessions[until].session_date
-    detail = f"no bar since {grid.sessions[last].session_date}, {behind} session{'s' * (behind > 1)} behind {newest}"
+    what = _UNITS.get(of.interval, "session") + "s" * (behind > 1)
+    detail = f"no bar since {grid.sessions[last].session_date}, {behind} {what} behind {newest}"
     return [finding(of, "stale", int(of.starts[-1]), microseconds(bar_label(newest)), behind, detail)]
 
 
@@ -52,11 +55,13 @@ def doubled(of: SeriesBars, grid: Grid) -> Iterator[Finding]:
     columns = (of.open, of.high, of.low, of.close, of.volume)
     same = np.logical_and.reduce([column[1:] == column[:-1] for column in columns])
     # Where nothing is traded, or one price only within the day, equal bars are no wonder.
-    same &= (of.volume[1:] > 0) & (grid.is_daily | (of.high[1:] > of.low[1:]))
+    same &= (of.volume[1:] > 0) & (grid.is_labelled | (of.high[1:] > of.low[1:]))
     for begin, end in runs(same):
         times = end - begin + 1
         detail = f"repeats the five values of the bar before it{f', {times} times' if times > 1 else ''}"
         yield finding(of, "doubled", int(of.starts[begin + 1]), int(of.starts[end + 1]), times, detail)
+    if grid.is_labelled:  # labels cannot overlap; months differ in length
+        return
     for begin, end in runs(np.diff(of.starts) < grid.length):
         detail = f"begins before the bar at {finding_time(of, begin)} has ended"
         yield finding(of, "doubled", int(of.starts[begin + 1]), int(of.starts[end + 1]), end - begin + 1, detail)

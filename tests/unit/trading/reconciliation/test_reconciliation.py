@@ -161,3 +161,55 @@ def test_a_jump_over_a_long_gap_asks_whether_it_is_the_same_company(sessions: in
     bars = series([*days[:40], *days[40 + sessions : 55 + sessions]], [*CALM, *(close * 1.42 for close in CALM[:15])])
     (found,) = suspicious(bars, Grid.of(calendar, "1d"), {})
     assert found.detail.endswith("is it the same company?") is (sessions > 60)
+
+
+TOKYO = [
+    Session(date(2024, 6, day), at(f"2024-06-0{day}T00:00"), at(f"2024-06-0{day}T06:00"),
+            at(f"2024-06-0{day}T02:30"), at(f"2024-06-0{day}T03:30"))
+    for day in (3, 4)
+]  # fmt: skip
+
+
+def hours_of(day: str, *times: str) -> list[datetime]:
+    return [at(f"2024-06-{day}T{time}") for time in times]
+
+
+def test_no_bar_is_expected_in_a_lunch_break_whichever_way_the_vendor_cuts_the_afternoon() -> None:
+    anew = ("00:00", "01:00", "02:00", "03:30", "04:30", "05:30")
+    through = ("00:00", "01:00", "02:00", "03:00", "04:00", "05:00")  # 03:00 holds 03:30-04:00
+    short = ("00:00", "00:30", "01:00", "01:30", "02:00", "03:30", "04:00", "04:30", "05:00", "05:30")
+    for interval, times in (("1h", anew), ("1h", through), ("30m", short)):
+        starts = [*hours_of("03", *times), *hours_of("04", *times)]
+        bars = series(starts, [10.0] * len(starts), interval)
+        grid = Grid.of(TOKYO, interval)
+        assert [moment(start) for start in expected_bars(bars, grid, *FOREVER)] == starts
+        without = series(starts[:-2] + starts[-1:], [10.0] * (len(starts) - 1), interval)
+        (gap,) = missing(without, expected_bars(without, grid, *FOREVER))
+        assert gap.first == starts[-2]
+
+
+def test_a_week_and_a_month_have_one_bar_each() -> None:
+    sessions = weekdays(90)
+    mondays = [at(f"2024-{day}") for day in ("01-01", "01-08", "01-22", "01-29", "02-05")]  # not the 15th
+    weekly, grid = series(mondays, [10, 11, 10, 11, 10], "1w"), Grid.of(sessions, "1w")
+    assert told(missing(weekly, expected_bars(weekly, grid, *FOREVER))) == [
+        ("missing", "01-15 00:00", "01-15 00:00", 1)
+    ]
+    (late,) = stale(weekly, grid, until=7)
+    assert late.detail == "no bar since 2024-02-05, 2 weeks behind 2024-02-19"
+    firsts = [at(f"2024-0{month}-01") for month in (1, 2, 3, 4)]
+    monthly, grid = series(firsts, [10, 11, 10, 11], "1mo"), Grid.of(sessions, "1mo")
+    assert missing(monthly, expected_bars(monthly, grid, *FOREVER)) == []
+    assert list(doubled(monthly, grid)) == []  # February is shorter than the longest month
+
+
+def test_a_split_is_in_the_bar_of_the_week_that_holds_it() -> None:
+    sessions = weekdays(250)
+    mondays = sorted(
+        {at(str(session.session_date - timedelta(days=session.session_date.weekday()))) for session in sessions}
+    )
+    closes = [100.0 * (1.01 if n % 2 else 1.0) / (2 if n >= 30 else 1) for n in range(len(mondays))]
+    wednesday = mondays[30].date() + timedelta(days=2)
+    known = series(mondays, closes, "1w", actions=(Action("split", wednesday, Decimal(2), None),))
+    assert suspicious(known, Grid.of(sessions, "1w"), {}) == []
+    assert len(suspicious(series(mondays, closes, "1w"), Grid.of(sessions, "1w"), {})) == 1
