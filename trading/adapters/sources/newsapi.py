@@ -123,4 +123,5 @@ VENDOR = Vendor(
     page_size=_PAGE,
     credentials=(_KEY,),
     settings=(SETTING,),
+    default_mode="live",  # the Developer plan shows an article a day after it was published
 )
