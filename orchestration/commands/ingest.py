@@ -25,7 +25,11 @@ from trading.errors import InputError, NaiveTimeError
 @click.option(
     "--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="The last day, included. Default: yesterday; --live: now."
 )
-@click.option("--interval", default=None, help="The vendor's bars: 1m, 1h, 1d, ... Default: 1d.")
+@click.option(
+    "--interval",
+    default=None,
+    help="The bars of a vendor, or of a file without such a column: 1m to 1h, 1d, 1w, 1mo. Default: 1d.",
+)
 @click.option("--file", type=click.Path(path_type=Path), help="What `files` reads: .csv, .csv.gz or .parquet.")
 @click.option(
     "--map",
@@ -104,7 +108,7 @@ def ingest(
         )
         (fetch_from_vendor if source_name else fetch_by_lists)(wanted, as_json=as_json)
         return
-    asked = {"symbols": symbols, "from": first, "to": last, "interval": interval}
+    asked = {"symbols": symbols, "from": first, "to": last}
     refuse_options(asked, f"with {source_name}, which delivers whole files")
     from feature_store.build import ensure_definitions
     from infra.local.endpoints import Endpoints
@@ -113,7 +117,13 @@ def ingest(
     from trading.adapters.sources import source_named
 
     source = source_named(
-        source_name, file=file, columns=_columns(mappings), adjustment=adjustment, calendar=calendar or "XNYS", gap=gap
+        source_name,
+        file=file,
+        columns=_columns(mappings),
+        adjustment=adjustment,
+        calendar=calendar or "XNYS",
+        interval=interval,
+        gap=gap,
     )
     delivered = _moment(delivered_at) if delivered_at else None
     endpoints = Endpoints.resolve(os.environ)

@@ -1,21 +1,26 @@
 """Which sessions are complete, by source and interval: `raw.session_quality`, written where bars are published.
 
 A symbol is expected from its first bar at that source on, until its instrument says that it was delisted; so a symbol
-that stops arriving shows as missing, and a gap shows for as long as it is open.
+that stops arriving shows as missing, and a gap shows for as long as it is open. Within the day a symbol counts as there
+when it has as many bars as its calendar's session holds, so half days and breaks count as what they are; a week or a
+month is one bar, recorded under the date of its label.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any
 
 import psycopg
 
 from trading.adapters.sessions import read_sessions
-from trading.calendar import Sessions, bar_label
+from trading.calendar import Session, Sessions, bar_label
+from trading.intervals import Interval
+
+_DAY = timedelta(days=1)
 
 # Only sessions whose answer this batch may have changed are looked at: those between its bars, the gap back to each
 # symbol's earlier bars, and, for a symbol that begins earlier than known, everything after its new beginning.
@@ -57,11 +62,26 @@ where b.source = %(source)s and b.interval = %(interval)s
 group by b.timestamp::date
 """
 
+# A vendor may cut the day by a grid of its own, with a bar more for it; fewer bars than the session holds are too few.
+_PRESENT_WITHIN = """
+select s.session_date, array_agg(y.symbol)
+from unnest(%(calendars)s::text[], %(dates)s::date[], %(opens)s::timestamptz[], %(closes)s::timestamptz[], %(bars)s::int[])
+    as s (calendar, session_date, opens_at, closes_at, bars)
+inner join unnest(%(symbols)s::text[], %(of_symbols)s::text[]) as y (symbol, calendar) on s.calendar = y.calendar
+cross join lateral (
+    select count(distinct b.timestamp) as bars from raw.price_bars as b
+    where b.source = %(source)s and b.interval = %(interval)s and b.symbol = y.symbol
+      and b.timestamp > s.opens_at - %(length)s::interval and b.timestamp < s.closes_at
+) as found
+where found.bars >= s.bars
+group by s.session_date
+"""
+
 _NEWEST = """
 select distinct on (q.session_date) q.session_date, q.expected_symbols, q.missing_symbols
 from raw.session_quality as q
 where q.source = %(source)s and q.interval = %(interval)s
-  and q.session_date between %(first)s::timestamptz::date and %(last)s::timestamptz::date
+  and q.session_date between %(first)s::timestamptz::date - 1 and %(last)s::timestamptz::date + 1
 order by q.session_date, q.watermark desc
 """
 
@@ -96,11 +116,14 @@ def republish_session_quality(conn: psycopg.Connection, source: str, since: date
     rows = conn.execute(
         "select b.interval, max(b.timestamp) from raw.price_bars as b where b.source = %s group by 1", (source,)
     ).fetchall()
-    first = bar_label(since)
-    about = {"source": source, "watermark": watermark, "first": first}
-    return sum(
-        _publish(conn, {**about, "interval": interval, "last": last}) for interval, last in rows if last >= first
-    )
+    changed = 0
+    for name, last in rows:
+        interval = Interval.stored(name)
+        first = bar_label(since) if interval.is_intraday else interval.label(since)
+        if last >= first:
+            about = {"source": source, "watermark": watermark, "interval": name, "first": first, "last": last}
+            changed += _publish(conn, about)
+    return changed
 
 
 def expectations(series: Iterable[Series], sessions: Mapping[str, Sessions]) -> dict[date, list[str]]:
@@ -113,11 +136,59 @@ def expectations(series: Iterable[Series], sessions: Mapping[str, Sessions]) -> 
     return expected
 
 
+def bars_of(session: Session, interval: Interval) -> int:
+    """Return how many bars a session holds: one, or as many as its trading time cut from each opening on."""
+    if not interval.is_intraday:
+        return 1
+    return sum(-((opens_at - closes_at) // interval.length) for opens_at, closes_at in session.stretches)
+
+
+def _touched_sessions(conn: psycopg.Connection, calendars: set[str], about: Mapping[str, Any]) -> dict[str, Sessions]:
+    """Return the sessions that the bars first..last lie in; of weeks and months each as one, dated by its label."""
+    interval, first, last = Interval.stored(about["interval"]), about["first"], about["last"]
+    if interval.is_intraday:
+        found = read_sessions(conn, calendars, first.date() - _DAY, last.date() + _DAY)
+        end = last + interval.length
+        return {
+            name: Sessions.of(one for one in each.ordered if one.opens_at < end and first < one.closes_at)
+            for name, each in found.items()
+        }
+    until = interval.label_end(last).date() - _DAY
+    found = read_sessions(conn, calendars, first.date(), until, planned=True)
+    return {name: _labelled(each, interval) for name, each in found.items()} if interval.name != "1d" else found
+
+
+def _labelled(sessions: Sessions, interval: Interval) -> Sessions:
+    first_of = {interval.label(one.session_date).date(): one for one in reversed(sessions.ordered)}
+    return Sessions.of(replace(one, session_date=label) for label, one in first_of.items())
+
+
+def _present(
+    conn: psycopg.Connection, series: Sequence[Series], sessions: Mapping[str, Sessions], about: Mapping[str, Any]
+) -> dict[date, set[str]]:
+    """Return session date -> the symbols that have all bars of it."""
+    interval = Interval.stored(about["interval"])
+    if not interval.is_intraday:
+        return {day: set(symbols) for day, symbols in conn.execute(_PRESENT, about)}
+    of_sessions = [(name, one) for name, each in sessions.items() for one in each.ordered]
+    asked = {
+        **about,
+        "length": interval.length,
+        "calendars": [name for name, _ in of_sessions],
+        "dates": [one.session_date for _, one in of_sessions],
+        "opens": [one.opens_at for _, one in of_sessions],
+        "closes": [one.closes_at for _, one in of_sessions],
+        "bars": [bars_of(one, interval) for _, one in of_sessions],
+        "symbols": [one.symbol for one in series],
+        "of_symbols": [one.calendar for one in series],
+    }
+    return {day: set(symbols) for day, symbols in conn.execute(_PRESENT_WITHIN, asked)}
+
+
 def _publish(conn: psycopg.Connection, about: dict[str, Any]) -> int:
     series = [Series(*found) for found in conn.execute(_SERIES, about)]
-    calendars = {one.calendar for one in series}
-    sessions = read_sessions(conn, calendars, about["first"].date(), about["last"].date())
-    present: dict[date, set[str]] = {day: set(symbols) for day, symbols in conn.execute(_PRESENT, about)}
+    sessions = _touched_sessions(conn, {one.calendar for one in series}, about)
+    present = _present(conn, series, sessions, about)
     newest = {day: (expected, missing) for day, expected, missing in conn.execute(_NEWEST, about)}
     found = {
         day: (expected, [symbol for symbol in expected if symbol not in present.get(day, set())])
