@@ -221,10 +221,12 @@ def _learner_card(warehouse: Warehouse, prepared: Prepared, first: PpoConfig, se
 
 
 def _definitions(warehouse: Warehouse, service: FeatureService) -> dict[str, str]:
+    from feature_store import views
     from feature_store.definitions import definition
 
     parameters = definition(warehouse.url, service.definition).parameters
-    return {service.view: service.definition, "marts.indicators": str(parameters["indicators"])}
+    below = {views.INDICATORS: str(parameters["indicators"])} if "indicators" in parameters else {}
+    return {service.view: service.definition, **below}
 
 
 def _start_slot(warehouse: Warehouse, registry: ModelRegistry, version: str) -> str:

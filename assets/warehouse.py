@@ -1,6 +1,6 @@
-"""What dbt builds: staging, intermediate, `marts.market_data`, and the versioned `marts.indicators` and `features.daily`.
+"""What dbt builds: staging, intermediate, `marts.market_data`, and the versioned views of indicators and days.
 
-The SQL lives in dbt/. The two versioned models do not rebuild anything: they register their compiled SQL as a definition
+The SQL lives in dbt/. The versioned models do not rebuild anything: they register their compiled SQL as a definition
 and let `features.advance` make what is missing (docs/decisions/0030).
 """
 
@@ -28,6 +28,7 @@ WAREHOUSE_GROUP = "warehouse"
 FEATURES_GROUP = "features"
 MARKET_DATA = dg.AssetKey(["marts", "market_data"])
 INDICATORS = dg.AssetKey(["marts", "indicators"])
+INDICATORS_EXTENDED = dg.AssetKey(["marts", "indicators_extended"])
 DAILY = dg.AssetKey(["features", "daily"])
 NEWS_SCORES = dg.AssetKey(["features", "news_scores"])
 

@@ -18,6 +18,7 @@ from feature_store.copies import Copies, Copy
 from feature_store.joining import answers
 from feature_store.online import NEWEST, Series, probe
 from feature_store.questions import ANSWERED, Questions
+from feature_store.views import shape_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,9 +64,7 @@ def lookups(
 
     named = ("source", *ANSWERED, *columns)
     fields = sql.SQL(", ").join(
-        sql.SQL("r.nominal_at")
-        if name == "decision_at" and of.view == "marts.indicators"
-        else sql.SQL("r.{}").format(sql.Identifier(name))
+        sql.SQL("r.{}").format(sql.Identifier(shape_of(of.view).decision_column if name == "decision_at" else name))
         for name in named
     )
     with conn.cursor(binary=True) as cursor:

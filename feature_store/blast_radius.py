@@ -30,7 +30,14 @@ from feature_store.blast_radius_sql import (
     SUMMARY,
     WOULD_DIFFER,
 )
-from feature_store.membership_reach import ConsumedDays, MembershipChange, MembershipReach, trace_memberships
+from feature_store.membership_reach import (
+    ConsumedDays,
+    MembershipChange,
+    MembershipReach,
+    rows_of_members,
+    trace_memberships,
+)
+from feature_store.views import DAILY, is_of_bars
 from trading.adapters.recalls import Asked
 from trading.errors import InputError
 
@@ -182,12 +189,12 @@ def _trace_rows(conn: psycopg.Connection) -> None:
     ).fetchall()
     reached, told = (_any(conn, "reaches"), _any(conn, "news_changes"))
     for definition, view, columns, parameters in found:
-        asked = {"definition": definition, **{name: parameters.get(name) for name in _PARAMETERS}}
+        asked = {"view": view, "definition": definition, **{name: parameters.get(name) for name in _PARAMETERS}}
         if reached:
-            step = BARS_TO_ROWS if view == "marts.indicators" else ROWS_OF_INDICATORS
+            step = BARS_TO_ROWS if is_of_bars(view) else ROWS_OF_INDICATORS
             conn.execute(_of_view(step, view, columns), asked)
             conn.execute("analyze pg_temp.consumed")
-        if told and view == "features.daily":
+        if told and view == DAILY:
             conn.execute(_of_view(NEWS_TO_ROWS, view, columns), asked)
 
 
@@ -246,9 +253,14 @@ def _as_change(one: MembershipChange) -> Change:
 def _snapshots(conn: psycopg.Connection, memberships: MembershipReach) -> list[ConsumedSnapshot]:
     found = []
     for one in _dicts(conn, SNAPSHOTS, {"registered": list(memberships.snapshots)}):
-        days = memberships.snapshots.get(one.pop("register_id"), ConsumedDays())
-        differ = _differ(conn, one) if one["rows"] else 0
-        found.append(ConsumedSnapshot(**one, rows_differ=differ, days=days.days, days_differ=days.differ))
+        days = memberships.snapshots.get(one["register_id"], ConsumedDays())
+        if one["rows"] and one["universe"]:  # it holds the days of members only
+            one["rows"], differ = rows_of_members(conn, one)
+        else:
+            differ = _differ(conn, one) if one["rows"] else 0
+        del one["register_id"]
+        if one["rows"] or days.days:
+            found.append(ConsumedSnapshot(**one, rows_differ=differ, days=days.days, days_differ=days.differ))
     return found
 
 
@@ -261,5 +273,5 @@ def _dicts(conn: psycopg.Connection, query: str, asked: dict[str, Any]) -> list[
 def _differ(conn: psycopg.Connection, snapshot: dict[str, Any]) -> int:
     """Count the rows that freezing the same window now would give otherwise."""
     query = sql.SQL(WOULD_DIFFER).format(view=sql.Identifier(*snapshot["view"].split(".")))
-    found = conn.execute(query, {name: snapshot[name] for name in ("snapshot_id", "sha256", "universe")}).fetchone()
+    found = conn.execute(query, {"register_id": snapshot["register_id"]}).fetchone()
     return int(found[0]) if found else 0

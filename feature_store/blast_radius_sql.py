@@ -49,7 +49,7 @@ create temporary table consumed (
 _KEEP = """
 insert into pg_temp.consumed
 select
-    '{view_name}', i.definition, i.row_id, i.source, i.symbol, i.interval, i.timestamp, i.known_at, i.watermark,
+    %(view)s, i.definition, i.row_id, i.source, i.symbol, i.interval, i.timestamp, i.known_at, i.watermark,
     v.newest <> i.row_id and exists (
         select from {view} as n where n.row_id = v.newest and row({newest}) is distinct from row({mine})),
     i.known_at = v.first_known_at,
@@ -80,16 +80,17 @@ BARS_TO_ROWS = (
 with found as materialized (
     select distinct i.row_id
     from pg_temp.reaches as r
-    join marts.indicators as i
+    join {view} as i
         on i.definition = %(definition)s and i.source = r.source and i.symbol = r.symbol and i.interval = r.interval
         and i.timestamp >= r.first_at
     where """
     + _VISIBLE
     + ")"
-    + _KEEP.replace("{view_name}", "marts.indicators")
+    + _KEEP
 )
 
-ROWS_OF_INDICATORS = """
+ROWS_OF_INDICATORS = (
+    """
 with found as materialized (
     select f.row_id
     from pg_temp.consumed as c
@@ -97,12 +98,15 @@ with found as materialized (
         on f.definition = %(definition)s and f.source = c.source and f.symbol = c.symbol and f.interval = c.interval
         and f.timestamp = c.timestamp and f.indicator_row_id = c.row_id
     where c.view = 'marts.indicators' and c.definition = %(indicators)s
-)""" + _KEEP.replace("{view_name}", "features.daily")
+)"""
+    + _KEEP
+)
 
 # The days that read the superseded version of an item: its symbols', from its time on while it is not yet behind the
 # five-session window, decided while it was known and its correction was not. A back-dated item: the days that it would
 # have been read on, made before it was scored.
-NEWS_TO_ROWS = """
+NEWS_TO_ROWS = (
+    """
 with read as (
     select
         n.known_at, n.watermark, p.item_id is not null as is_corrected, i.symbols, i.nominal_at,
@@ -138,7 +142,9 @@ found as materialized (
                 and (i.decision_at < w.known_at or i.source_watermark < w.watermark)
             else i.source_watermark < w.scored_at end
         and not exists (select from pg_temp.consumed as c where c.view = 'features.daily' and c.row_id = i.row_id)
-)""" + _KEEP.replace("{view_name}", "features.daily")
+)"""
+    + _KEEP
+)
 
 # Every item is the first of its id once: it came late only where a day was made without it.
 DROP_ON_TIME_NEWS = """
@@ -173,14 +179,24 @@ group by c.source, c.symbol, c.interval
 order by c.source, c.symbol, c.interval
 """
 
-SNAPSHOTS = """
-with holding as (
-    select s.register_id, count(*) as rows
+# The first prints that a training set read.
+_HELD = """
     from features.snapshots as s
     join pg_temp.consumed as c
         on c.view = s.view and c.definition = s.definition and c.source = s.source and c.symbol = any(s.symbols)
         and c.timestamp between s.first_timestamp and s.last_timestamp
     where c.is_first and c.watermark <= s.watermark and (c.replaced_at is null or c.replaced_at > s.watermark)
+"""
+
+HELD_ROWS = "select c.symbol, c.timestamp, c.known_at" + _HELD + "and s.register_id = %(register_id)s"
+
+SNAPSHOTS = (
+    """
+with holding as (
+    select s.register_id, count(*) as rows
+"""
+    + _HELD
+    + """
         and (s.universe is not null or not exists (
             select from features.snapshots as o
             where o.snapshot_id = s.snapshot_id and o.sha256 = s.sha256 and o.universe is not null))
@@ -195,12 +211,12 @@ left join holding as h on h.register_id = s.register_id
 where h.register_id is not null or s.register_id = any(%(registered)s)
 order by s.recorded_at, s.register_id
 """
+)
 
 # What the snapshot's window gave when it was frozen beside what it gives now: first prints, by the newest publication.
-WOULD_DIFFER = """
+_TWICE = """
 with asked as (
-    select s.* from features.snapshots as s
-    where s.snapshot_id = %(snapshot_id)s and s.sha256 = %(sha256)s and s.universe is not distinct from %(universe)s
+    select s.* from features.snapshots as s where s.register_id = %(register_id)s
 ),
 
 versions as (
@@ -222,9 +238,22 @@ present as (
     from versions as v
     order by v.symbol, v.timestamp, v.known_at, v.watermark desc, v.row_id desc
 )
+"""
 
-select count(*)
+_DIFFERING = """
 from frozen as f
 full join present as p on p.symbol = f.symbol and p.timestamp = f.timestamp
 where f.row_hash is distinct from p.row_hash
 """
+
+WOULD_DIFFER = _TWICE + "select count(*)" + _DIFFERING
+
+ROWS_THAT_DIFFER = (
+    _TWICE
+    + """
+select
+    coalesce(f.symbol, p.symbol) as symbol, coalesce(f.timestamp, p.timestamp) as timestamp, f.known_at as was_known_at,
+    p.known_at as is_known_at
+"""
+    + _DIFFERING
+)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
+from feature_store.views import shape_of
+
 if TYPE_CHECKING:
     from polars import DataFrame
 
@@ -40,9 +42,7 @@ def read_rows(
     ).fetchall()
     fields = [
         sql.SQL("s.place::integer"),
-        sql.SQL("v.timestamp, v.known_at, {}").format(
-            sql.SQL("v.decision_at" if view == "features.daily" else "v.nominal_at")
-        ),
+        sql.SQL("v.timestamp, v.known_at, {}").format(sql.Identifier("v", shape_of(view).decision_column)),
         sql.SQL("v.watermark, v.row_id"),
         *(sql.SQL("coalesce(v.{}, 'NaN')").format(sql.Identifier(column)) for column in columns),
     ]

@@ -14,6 +14,7 @@ from psycopg import sql
 
 from feature_store.online import NEWEST
 from feature_store.retention import Answered, refuse_compacted, was_compacted
+from feature_store.views import shape_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -153,14 +154,14 @@ def _frame(conn: psycopg.Connection, asked: History, selection: str) -> DataFram
 
 
 def _query(asked: History, selection: str) -> tuple[sql.Composed, list[str]]:
-    decision_at = "v.decision_at" if asked.view == "features.daily" else "v.nominal_at"
     names = [*IDENTITY, *asked.columns]
     fields = sql.SQL(", ").join(
         sql.SQL("v.decided_at") if name == "decision_at" else sql.SQL("v.{}").format(sql.Identifier(name))
         for name in names
     )
     query = sql.SQL(_VERSIONS).format(
-        view=sql.Identifier(*asked.view.split(".")), decision_at=sql.SQL(decision_at)
+        view=sql.Identifier(*asked.view.split(".")),
+        decision_at=sql.Identifier("v", shape_of(asked.view).decision_column),
     ) + sql.SQL(selection).format(columns=fields)
     return query, names
 

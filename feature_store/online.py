@@ -19,13 +19,14 @@ from psycopg import sql
 from feature_store.ages import Calendars
 from feature_store.retention import Answered, refuse_compacted
 from feature_store.rows import FeatureRow
+from feature_store.views import DAILY, MadeFrom, shape_of
 
 _SYMBOL, _TIMESTAMP, _KNOWN_AT, _WATERMARK = 3, 5, 6, 7  # in `row_columns`
 NEWEST = 2**63 - 1  # no watermark is greater
 
 _ORIGIN = {
-    "features.daily": sql.SQL("r.decision_at, r.sentiment_items, r.indicator_row_id, r.indicator_row_hash, null"),
-    "marts.indicators": sql.SQL("r.nominal_at, null, r.bar_id, r.bar_hash, r.state"),
+    MadeFrom.INDICATORS: sql.SQL("r.decision_at, r.sentiment_items, r.indicator_row_id, r.indicator_row_hash, null"),
+    MadeFrom.BARS: sql.SQL("r.nominal_at, null, r.bar_id, r.bar_hash, r.state"),
 }
 
 # The greatest timestamp known, in its newest version. No bar is known a day before its label (the day begins at
@@ -49,7 +50,7 @@ _PROBE = """
 
 # The narrow index of 0025 is over this number; the texts are still compared, with the row that it finds.
 _KEYS = {
-    "features.daily": "features.series_key(n.definition, n.source, n.symbol, n.interval)"
+    DAILY: "features.series_key(n.definition, n.source, n.symbol, n.interval)"
     " = features.series_key(%(definition)s, s.source, q.symbol, %(interval)s) and "
 }
 
@@ -105,7 +106,7 @@ def row_columns(view: str, columns: tuple[str, ...]) -> sql.Composed:
     return sql.SQL(
         "r.row_id, r.row_hash, r.source, r.symbol, r.interval, r.timestamp, r.known_at, r.watermark,"
         " r.source_watermark, {origin}{numbers}"
-    ).format(origin=_ORIGIN[view], numbers=numbers)
+    ).format(origin=_ORIGIN[shape_of(view).made_from], numbers=numbers)
 
 
 def to_row(series: Series, found: Sequence[Any], age_sessions: int | None = None) -> FeatureRow:
@@ -179,7 +180,7 @@ def _found(conn: psycopg.Connection, series: Series, asked: Mapping[str, Any]) -
     row of one says nothing of the other's precedence.
     """
     with conn.cursor(binary=True) as cursor:
-        if series.view != "features.daily":
+        if series.view != DAILY:
             return cursor.execute(_latest(series.view, series.columns), asked, prepare=True).fetchall()
         as_of, upto = asked["as_of"], asked["watermark"]
         answers: dict[str, tuple[Any, ...]] = {}
@@ -209,4 +210,4 @@ def _latest(view: str, columns: tuple[str, ...]) -> bytes:
 
 @lru_cache(maxsize=64)
 def _newest(columns: tuple[str, ...]) -> bytes:
-    return sql.SQL(_NEWEST).format(columns=row_columns("features.daily", columns)).as_string().encode()
+    return sql.SQL(_NEWEST).format(columns=row_columns(DAILY, columns)).as_string().encode()

@@ -17,7 +17,6 @@ from feature_store.freshness import Freshness, freshness
 from trading.errors import InputError
 
 DTYPE = "float64"
-_INDICATORS = "marts.indicators"
 _SHORTEST_PREFIX = 6
 
 

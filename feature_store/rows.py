@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 
+from feature_store.views import is_of_bars
 from trading.identity import canon, epoch_micros
 
 RECORD_FORM = 2
@@ -82,7 +83,7 @@ class FeatureRow:
         times = b"".join(timestamp_bytes(t) for t in (self.timestamp, self.known_at, self.decision_at))
         content = canon(name) + times + bytes.fromhex(self.input_hash)
         numbers = float_array(tuple(self.values.values()))
-        if self.view == "marts.indicators":
+        if is_of_bars(self.view):
             return sha256(content + numbers + float_array(self.state)).hexdigest()
         return sha256(content + struct.pack(">i", self.sentiment_items) + numbers).hexdigest()
 

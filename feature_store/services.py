@@ -12,10 +12,10 @@ from typing import Any
 from psycopg import errors as pg
 
 from feature_store.definitions import Definition, active, definition
+from feature_store.views import DAILY
 from trading.adapters.postgres import connection
 from trading.errors import InputError
 
-DAILY = "features.daily"
 DEFAULT_COLUMNS = ("close", "rsi_14", "macd", "volume", "sentiment")
 
 

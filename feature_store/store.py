@@ -34,6 +34,7 @@ from feature_store.questions import Questions, questions
 from feature_store.retention import refuse_compacted, was_compacted
 from feature_store.rows import FeatureRow
 from feature_store.services import FeatureService
+from feature_store.views import DAILY
 from trading.errors import NaiveTimeError
 
 if TYPE_CHECKING:
@@ -203,13 +204,15 @@ class FeatureStore:
         row_hash, known_at, columns, numbers = found
         return Recomputed(row_hash.hex(), known_at, dict(zip(columns, numbers, strict=True)))
 
-    def newest_service(self, name: str, columns: Sequence[str] = services.DEFAULT_COLUMNS) -> FeatureService:
-        """Return a service on the daily view's active definition, by default of the columns that our models read.
+    def newest_service(
+        self, name: str, columns: Sequence[str] = services.DEFAULT_COLUMNS, view: str = DAILY
+    ) -> FeatureService:
+        """Return a service on a view's active definition, by default of the columns that our models read of a day.
 
         Raises:
             InputError: the definition lacks one of the columns, or the view was never built.
         """
-        return services.newest_service(self._url, name, columns=tuple(columns))
+        return services.newest_service(self._url, name, view=view, columns=tuple(columns))
 
     def catalog(self, service: FeatureService) -> DataFrame:
         """Return what the service's columns are, in its order: `feature`, `unit`, `first_value_at_bar`, `description`."""

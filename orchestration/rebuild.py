@@ -20,7 +20,7 @@ from assets.evaluation import EVALUATION
 from assets.ingestion import CORPORATE_ACTIONS, NEWS_ITEMS, PRICE_BARS
 from assets.scope import MarketScope
 from assets.training import BASELINE, CHALLENGER, LEARNER, SLOT, TRAINING_SET
-from assets.warehouse import DAILY, FEATURES_GROUP, INDICATORS, MARKET_DATA, WAREHOUSE_GROUP
+from assets.warehouse import DAILY, FEATURES_GROUP, INDICATORS, INDICATORS_EXTENDED, MARKET_DATA, WAREHOUSE_GROUP
 from feature_store.blast_radius import ConsumedSnapshot
 from feature_store.blast_report import BlastRadius
 from orchestration.main_job import run_assets
@@ -35,6 +35,7 @@ ROOTS = {"bar": PRICE_BARS, "split": CORPORATE_ACTIONS, "news": NEWS_ITEMS}
 _STATE = {
     MARKET_DATA: "select count(*), coalesce(sum(hashtextextended(m::text, 0)), 0) from marts.market_data as m",
     INDICATORS: "select count(*), coalesce(max(row_id), 0) from marts.indicators",
+    INDICATORS_EXTENDED: "select count(*), coalesce(max(row_id), 0) from marts.indicators_extended",
     DAILY: "select count(*), coalesce(max(row_id), 0) from features.daily",
 }
 

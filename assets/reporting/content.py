@@ -113,6 +113,7 @@ select 'raw.price_bars' as name, count(*) as rows from raw.price_bars
 union all select 'raw.news_items', count(*) from raw.news_items
 union all select 'marts.market_data', count(*) from marts.market_data
 union all select 'marts.indicators', count(*) from marts.indicators
+union all select 'marts.indicators_extended', count(*) from marts.indicators_extended
 union all select 'features.news_scores', count(*) from features.news_scores
 union all select 'features.daily', count(*) from features.daily
 union all select 'trading.decisions', count(*) from trading.decisions

@@ -77,7 +77,8 @@
 {# What the columns of a model are, for the registry: the words of the YAML twins and those of own_features. #}
 {% macro described_columns() -%}
     {%- set words = [] -%}
-    {%- for twin in [graph.nodes['model.tradeloom.indicators'], model] -%}
+    {%- set taken_over = [graph.nodes['model.tradeloom.indicators']] if model.name == 'daily' else [] -%}
+    {%- for twin in taken_over + [model] -%}
         {%- for column in twin.columns.values() -%}
             {%- set said = column.config.meta -%}
             {%- do words.append({

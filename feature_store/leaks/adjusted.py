@@ -15,7 +15,7 @@ COLUMNS = ("open", "high", "low", "close", "volume")
 
 _SERIES = """
 create temporary table {name} on commit drop as
-select s.symbol, a.timestamp, a.known_at, a.adjusted_open as open, a.adjusted_high as high, a.adjusted_low as low,
+select s.source, s.symbol, s.interval, a.timestamp, a.known_at, a.adjusted_open as open, a.adjusted_high as high, a.adjusted_low as low,
     a.adjusted_close as close, a.adjusted_volume as volume
 from leak_series as s
 cross join lateral features.adjusted_bars(s.source, s.symbol, s.interval, %(at)s, %(w)s, %(method)s) as a
@@ -23,7 +23,7 @@ cross join lateral features.adjusted_bars(s.source, s.symbol, s.interval, %(at)s
 
 _CHANGED = """
 select b.symbol, b.timestamp, b.known_at, b.{column}::double precision, a.{column}::double precision, count(*) over ()
-from before_it as b full join after_it as a using (symbol, timestamp)
+from before_it as b full join after_it as a using (source, symbol, interval, timestamp)
 where b.{column} is distinct from a.{column}
 order by b.timestamp, b.symbol limit 1
 """

@@ -15,7 +15,8 @@ from datetime import datetime
 import psycopg
 from psycopg import sql
 
-from feature_store.leaks.subjects import INDICATORS, Subject
+from feature_store.leaks.subjects import Subject
+from feature_store.views import INDICATORS, is_of_bars
 
 FUTURE_ROWS = 250  # of each series: enough to move any statistic; what reaches further is seen when all of it is gone
 SEED = 7
@@ -83,17 +84,17 @@ def moments(conn: psycopg.Connection, up_to: int, view: str = INDICATORS, *, tho
     """
     shares = [0.5]
     if thorough:
-        shares = [1 / 3, 0.5, 0.95] if view == INDICATORS else [0.5, 0.95]
+        shares = [1 / 3, 0.5, 0.95] if is_of_bars(view) else [0.5, 0.95]
     found = conn.execute(_MOMENTS, {"w": up_to, "shares": shares}).fetchone()
     chosen: list[datetime] = [] if found is None or found[0] is None else list(found[0])
-    if thorough and view == INDICATORS:
+    if thorough and is_of_bars(view):
         chosen += [row[0] for row in conn.execute(_EVENTS, {"w": up_to}) if row[0] is not None]
     return sorted(set(chosen))
 
 
 def warm_up(conn: psycopg.Connection, subject: Subject, newest: int) -> list[datetime]:
     """Return when the values of each column begin: one that is filled from behind is the first of its column."""
-    if subject.definition is None or subject.view != INDICATORS:
+    if subject.definition is None or not is_of_bars(subject.view):
         return []
     begins = [
         sql.SQL("min(v.known_at) filter (where v.{} is not null)").format(sql.Identifier(name))
@@ -121,7 +122,7 @@ def cut(
     conn.execute(
         "drop table if exists pg_temp.leak_known, pg_temp.leak_newest, pg_temp.leak_future, pg_temp.leak_scrambled"
     )
-    known, later = (_BARS, _LATER_BARS) if subject.view == INDICATORS else (_ROWS, _LATER_ROWS)
+    known, later = (_BARS, _LATER_BARS) if is_of_bars(subject.view) else (_ROWS, _LATER_ROWS)
     asked = {"at": at, "w": up_to, "newest": newest, "rows": FUTURE_ROWS, "indicators": subject.indicators}
     conn.execute("create temporary table leak_known on commit drop as " + known, asked)
     conn.execute("analyze pg_temp.leak_known")

@@ -15,7 +15,8 @@ import psycopg
 from feature_store.leaks.cutting import Scope, choose_series, cut, moments, warm_up
 from feature_store.leaks.differing import Comparison
 from feature_store.leaks.future import append_news, append_prices
-from feature_store.leaks.subjects import DAILY, Subject, current_only, reads_more
+from feature_store.leaks.subjects import Subject, current_only, reads_more
+from feature_store.views import DAILY
 from trading.errors import InputError
 from trading.leaks.findings import ROW_COLUMN, Finding, Report
 

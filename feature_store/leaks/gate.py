@@ -13,10 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from feature_store.views import DAILY
 from trading.adapters.postgres import connection
 from trading.errors import LeakError
 
 if TYPE_CHECKING:
+    import psycopg
+
     from feature_store.leaks.project import Model
     from feature_store.services import FeatureService
     from trading.leaks.declaring import Declared
@@ -101,13 +104,20 @@ def _judge(
 
     scope = Scope(source, symbols)
     with rolled_back(url) as conn:
-        daily = registered(conn, service.definition)
-        subjects = [daily, *([registered(conn, daily.indicators)] if daily.indicators else [])]
+        subject = registered(conn, service.definition)
+        subjects = [subject, *([registered(conn, subject.indicators)] if subject.indicators else [])]
         reports = [judge_definition(conn, subject, scope) for subject in subjects]
         reports += judge_adjusted(conn, scope)
         reports += [judge_model(conn, model) for model in models]
-        world = read_world(conn, daily, source, symbols)
+        daily = subject.definition if subject.view == DAILY else _active_daily(conn)
+        world = None if daily is None else read_world(conn, registered(conn, daily), source, symbols)
     return reports + judge_declared(declared, world)
+
+
+def _active_daily(conn: psycopg.Connection) -> str | None:
+    """Return the daily definition whose rows the declared functions read where a service is on another view."""
+    row = conn.execute("select features.active(%s)", (DAILY,)).fetchone()
+    return None if row is None else row[0]
 
 
 def judge_declared(declared: Sequence[Declared], world: Any, *, full: bool = False) -> list[Report]:

@@ -10,12 +10,10 @@ from typing import Any
 
 import psycopg
 
+from feature_store.views import DAILY, INDICATORS, shape_of
 from trading.errors import InputError
 
-INDICATORS = "marts.indicators"
-DAILY = "features.daily"
 TIMELESS = ("raw.sources",)  # says nothing about any moment
-WORKING = {INDICATORS: "pending_bars", DAILY: "pending_indicators"}
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class Subject:
     """A definition's SQL over its working rows.
 
     Attributes:
-        view: `marts.indicators` or `features.daily`; it says which working rows the SQL reads.
+        view: One of feature_store.views; it says which working rows the SQL reads.
         columns: The features that it gives.
         definition: Its name if its rows are stored, to be compared with; None if nothing was built of it.
         indicators: Of a daily definition, the indicator definition whose rows it reads.
@@ -46,7 +44,7 @@ class Subject:
     @property
     def working(self) -> str:
         """The relation that its SQL reads the rows to compute from."""
-        return WORKING[self.view]
+        return shape_of(self.view).working_name
 
 
 def registered(conn: psycopg.Connection, definition: str) -> Subject:
@@ -85,7 +83,9 @@ def compiled(conn: psycopg.Connection, view: str, sql: str, parameters: dict[str
     try:
         row = conn.execute("call features.inspect(%s, %s, null, null)", (view, cleaned)).fetchone()
     except psycopg.Error as error:
-        raise InputError(f"expected SQL over {WORKING[view]}, found: {str(error).splitlines()[0]}") from error
+        raise InputError(
+            f"expected SQL over {shape_of(view).working_name}, found: {str(error).splitlines()[0]}"
+        ) from error
     assert row is not None, "a procedure with inout parameters answers with one row"
     return Subject(view, cleaned, tuple(row[0]), None, **_parameters(parameters))
 
@@ -109,7 +109,8 @@ with relations as (
     cross join lateral regexp_matches(
         coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), '\\m((?:marts|staging|intermediate|reports)\\.\\w+)', 'g') as m
 )
-select name from relations where name ~ '^(marts|staging|intermediate|reports)\\.' and name <> 'marts.indicators' order by name
+select name from relations where name ~ '^(marts|staging|intermediate|reports)\\.'
+    and name not in (select view from features.views) order by name
 """
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HEAD = "sentiment-head"
 CHAMPION = "champion"
-VERSIONED = ("indicators", "daily")
+VERSIONED = "+config.materialized:versioned"
 
 
 @click.command()
@@ -33,7 +33,7 @@ def build(as_json: bool) -> None:
     endpoints = Endpoints.resolve(os.environ)
     url, models = endpoints.postgres_url, _models(endpoints)
     before = _newest(url)
-    arguments = ("run", "--select", *(f"+{name}" for name in VERSIONED))
+    arguments = ("run", "--select", VERSIONED)
     dbt.dbt_build(url, variables=_scorer(models), arguments=arguments, project=dbt.DBT_PROJECT)
     tended = tend(url, models)
     answer = {

@@ -62,8 +62,9 @@ def _own_world() -> object:
     """Return a world of the active daily definition's source with the most bars."""
     from feature_store.definitions import active
     from feature_store.leaks.definitions import rolled_back
-    from feature_store.leaks.subjects import DAILY, registered
+    from feature_store.leaks.subjects import registered
     from feature_store.leaks.world import read_world
+    from feature_store.views import DAILY
 
     url = _url()
     daily = active(url, DAILY)

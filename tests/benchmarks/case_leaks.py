@@ -18,7 +18,8 @@ from harness import Bench, Case, Sides
 from feature_store import definitions
 from feature_store.build import dbt_build
 from feature_store.leaks.definitions import judge_definition, rolled_back
-from feature_store.leaks.subjects import INDICATORS, registered
+from feature_store.leaks.subjects import registered
+from feature_store.views import INDICATORS
 
 ROWS = int(os.environ.get("BENCH_ROWS", "1000000"))
 SYMBOLS = 200

@@ -169,19 +169,33 @@ def built_url(postgres_url: str) -> str:
             sql.SQL("create database {} template tradeloom_template strategy file_copy").format(sql.Identifier(name))
         )
     url = psycopg.conninfo.make_conninfo(postgres_url, dbname=name)
-    dbt_build(url, arguments=("run", "--select", "indicators", "daily"))
+    dbt_build(url, arguments=("run", "--select", "config.materialized:versioned"))
     return url
 
 
 @pytest.fixture(scope="session")
 def built_definitions(built_url: str) -> list[tuple[str, str, str]]:
-    """What a dbt build registers, as (view, sql, parameters)."""
+    """What a dbt build registers of the indicators and of the day, as (view, sql, parameters)."""
     with psycopg.connect(built_url) as conn:
-        found = conn.execute("select view, sql, parameters from features.definitions order by view desc").fetchall()
+        found = conn.execute(
+            "select view, sql, parameters from features.definitions where view <> 'marts.indicators_extended'"
+            " order by view desc"
+        ).fetchall()
     return [
         (view, text, json.dumps({k: v for k, v in parameters.items() if k != "indicators"}))
         for view, text, parameters in found
     ]
+
+
+@pytest.fixture(scope="session")
+def extended_definition(built_url: str) -> tuple[str, str, str]:
+    """What a dbt build registers of the second view of indicators, as (view, sql, parameters)."""
+    with psycopg.connect(built_url) as conn:
+        found = conn.execute(
+            "select view, sql, parameters::text from features.definitions where view = 'marts.indicators_extended'"
+        ).fetchone()
+    assert found is not None
+    return found
 
 
 @pytest.fixture
@@ -198,6 +212,28 @@ def warehouse(empty_warehouse: Warehouse, built_definitions: list[tuple[str, str
     for view, text, parameters in built_definitions:
         definitions.register(empty_warehouse.url, view, text, json.loads(parameters))
     return empty_warehouse
+
+
+@pytest.fixture
+def extended_warehouse(empty_warehouse: Warehouse, extended_definition: tuple[str, str, str]) -> Warehouse:
+    """Migrated, with the second view of indicators alone and no data."""
+    view, text, parameters = extended_definition
+    definitions.register(empty_warehouse.url, view, text, json.loads(parameters))
+    return empty_warehouse
+
+
+@pytest.fixture(scope="module")
+def shared_extended_warehouse(postgres_url: str, extended_definition: tuple[str, str, str]) -> Iterator[Warehouse]:
+    """The same for all tests of a file: they only read what its own fixture publishes."""
+    name = sql.Identifier(f"extended_{secrets.token_hex(6)}")
+    view, text, parameters = extended_definition
+    with psycopg.connect(postgres_url, autocommit=True) as conn:
+        conn.execute(sql.SQL("create database {} template tradeloom_template strategy file_copy").format(name))
+        opened = Warehouse(psycopg.conninfo.make_conninfo(postgres_url, dbname=name.as_string(conn).strip('"')))
+        definitions.register(opened.url, view, text, json.loads(parameters))
+        yield opened
+        opened.close()
+        conn.execute(sql.SQL("drop database {} with (force)").format(name))
 
 
 @pytest.fixture

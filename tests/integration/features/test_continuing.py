@@ -15,22 +15,33 @@ pytestmark = pytest.mark.engines
 
 FIRST = date(2020, 1, 1)
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
+EXTENDED = "marts.indicators_extended"
 SAME = """
-with a as (select * from marts.indicators where definition = %s), b as (select * from marts.indicators where definition = %s)
+with a as (select * from {view} where definition = %s), b as (select * from {view} where definition = %s)
 select count(*) from a full join b using (source, symbol, interval, timestamp, known_at, watermark)
-where (to_jsonb(a) - '{row_id,definition,row_hash}'::text[])
-    is distinct from (to_jsonb(b) - '{row_id,definition,row_hash}'::text[])
+where (to_jsonb(a) - '{{row_id,definition,row_hash}}'::text[])
+    is distinct from (to_jsonb(b) - '{{row_id,definition,row_hash}}'::text[])
 """
 
 
 @pytest.fixture
 def both_ways(warehouse: Any) -> tuple[Any, str, str]:
     """A warehouse whose indicators are made twice: the short way where it goes, and the general way alone."""
-    w = warehouse
-    definitions.retire(w.url, w.active("features.daily"))
-    short = definitions.definition(w.url, w.active("marts.indicators"))
-    parameters = {name: value for name, value in short.parameters.items() if name != "seed_closes"}
-    return w, short.definition, definitions.register(w.url, "marts.indicators", short.sql, parameters)
+    definitions.retire(warehouse.url, warehouse.active("features.daily"))
+    return made_twice(warehouse, "marts.indicators")
+
+
+@pytest.fixture
+def extended_both_ways(extended_warehouse: Any) -> tuple[Any, str, str]:
+    """The same of the second view of indicators."""
+    return made_twice(extended_warehouse, EXTENDED)
+
+
+def made_twice(w: Any, view: str) -> tuple[Any, str, str]:
+    short = definitions.definition(w.url, w.active(view))
+    seeds = ("seed_closes", "seed_bars", "seed_columns")
+    parameters = {name: value for name, value in short.parameters.items() if name not in seeds}
+    return w, short.definition, definitions.register(w.url, view, short.sql, parameters)
 
 
 def bar(w: Any, symbol: str, day: date, rng: random.Random, known_at: datetime | None = None) -> Any:
@@ -66,7 +77,15 @@ def publication(w: Any, rng: random.Random, day: date) -> tuple[list[Any], list[
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_short_way_and_the_general_way_make_the_same_rows(both_ways: tuple[Any, str, str], seed: int) -> None:
-    w, short, general = both_ways
+    make_random_publications(*both_ways, "marts.indicators", seed)
+
+
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)])
+def test_both_ways_make_the_same_rows_of_the_second_view(extended_both_ways: tuple[Any, str, str], seed: int) -> None:
+    make_random_publications(*extended_both_ways, EXTENDED, seed)
+
+
+def make_random_publications(w: Any, short: str, general: str, view: str, seed: int) -> None:
     rng = random.Random(seed)
     for symbol in SYMBOLS[:3]:  # the last one begins later, in a small publication
         w.publish(
@@ -80,10 +99,10 @@ def test_the_short_way_and_the_general_way_make_the_same_rows(both_ways: tuple[A
         if rng.random() < 0.2:
             w.conn.execute("delete from features.heads where symbol = %s", (rng.choice(SYMBOLS),))
     w.advance()
-    assert w.one("select count(*) from marts.indicators where definition = %s", short) > 300
-    assert w.one(SAME, short, general) == 0
+    assert w.one(f"select count(*) from {view} where definition = %s", short) > 300
+    assert w.one(SAME.format(view=view), short, general) == 0
     stored = w.all(
-        "select definition, source, symbol, interval, timestamp, known_at, watermark, row_hash from marts.indicators"
+        f"select definition, source, symbol, interval, timestamp, known_at, watermark, row_hash from {view}"
         " where definition = %s order by row_id desc limit 60", short,
     )  # fmt: skip
     for *asked, row_hash in stored:

@@ -13,8 +13,8 @@ from assets import leaks, training
 from assets.scope import MarketScope
 from feature_store import definitions
 from feature_store.leaks.gate import refuse_leaks, verdict_on
-from feature_store.leaks.subjects import DAILY, INDICATORS
 from feature_store.services import newest_service
+from feature_store.views import DAILY, INDICATORS
 from orchestration.failures import clear_errors
 from trading.adapters.object_store import ObjectStore
 from trading.adapters.postgres import Warehouse

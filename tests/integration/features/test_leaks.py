@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from feature_store import definitions
 from feature_store.leaks.adjusted import judge_adjusted
 from feature_store.leaks.definitions import judge_definition, rolled_back
-from feature_store.leaks.subjects import DAILY, INDICATORS, compiled, registered
+from feature_store.leaks.subjects import compiled, registered
+from feature_store.views import DAILY, INDICATORS
 from orchestration.commands.leaks import leaks
 
 pytestmark = pytest.mark.engines
