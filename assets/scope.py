@@ -13,6 +13,7 @@ import psycopg
 
 from trading.adapters.session_universes import MembersAsked
 from trading.adapters.sources import source_named
+from trading.adapters.sources.registry import VENDORS
 from trading.adapters.universes import members
 from trading.adapters.warehouse import newest_watermark
 from trading.errors import InputError
@@ -66,7 +67,8 @@ class MarketScope(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The data that a run works on.
 
     Attributes:
-        source: `sample`, or `files` with the two paths below.
+        source: `sample`; `files` with the two paths below; or a vendor such as `yfinance`, whose bars are there already:
+            its own assets fetch them (assets/vendors.py).
         symbols: Those to learn from and trade; empty: up to 12 of the source, the most complete first, then by news, by
             what was known when training ended.
         universe: A universe of trading.universe_members: a symbol counts on the days on which it was a member. Empty:
@@ -96,6 +98,12 @@ class MarketScope(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Return what is kept beside whatever is made under this scope."""
         return ScopeTerms(self.source, tuple(sorted(set(self.symbols))), self.universe, self.interval, self.adjustment)
 
+    @property
+    def vendor(self) -> str:
+        """The vendor behind a network that this scope works on, without its variant; empty where it is none."""
+        name = self.source.partition(":")[0]
+        return name if name in VENDORS else ""
+
     def price_source(self) -> Source:
         """Return where prices and actions come from."""
         return self._source("prices", self.prices_file)
@@ -105,7 +113,7 @@ class MarketScope(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self._source("news", self.news_file)
 
     def has(self, kind: Kind) -> bool:
-        """Tell whether this scope delivers `kind` at all: a file of prices brings no actions, and news is optional."""
+        """Tell whether this scope delivers `kind` at all: a file of prices brings no actions, news is optional."""
         if self.source == "sample":
             return kind not in ("universe", "trades")
         return bool({"prices": self.prices_file, "news": self.news_file}.get(kind, ""))

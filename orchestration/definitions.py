@@ -13,6 +13,7 @@ from assets import (
     reports,
     sentiment,
     training,
+    vendors,
     warehouse,
 )
 from orchestration.jobs import JOBS, SCHEDULES
@@ -37,9 +38,11 @@ defs = dg.Definitions(
         paper.event_anchors,
         parity.parity,
         reports.main_job_report,
+        *vendors.VENDOR_ASSETS,
     ],
     asset_checks=[completeness.reconciled, leaks.training_set_leaks],
     jobs=JOBS,
     schedules=SCHEDULES,
+    sensors=[vendors.vendor_pools],
     resources=resources(),
 )

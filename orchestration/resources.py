@@ -5,6 +5,7 @@ connects here: each object connects when it is used.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ def reports(_context: dg.InitResourceContext) -> Path:
     return Path(_required("TRADELOOM_HOME")) / "reports"
 
 
+@dg.resource(description="Addresses and credentials of vendors: the environment, handed on and never shown.")
+def vendor_environment(_context: dg.InitResourceContext) -> Mapping[str, str]:
+    """Return this process's environment, of which a vendor reads the variables that it declares."""
+    return os.environ
+
+
 def resources() -> dict[str, Any]:
     """Return the resources by the names under which assets ask for them."""
     return {
@@ -75,6 +82,7 @@ def resources() -> dict[str, Any]:
         "desk": desk,
         "parity_meter": parity_meter,
         "reports": reports,
+        "vendor_environment": vendor_environment,
     }
 
 
