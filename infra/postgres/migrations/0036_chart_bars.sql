@@ -96,13 +96,13 @@ create table marts.chart_heads (
     source text not null,
     symbol text not null,
     source_watermark bigint not null,
-    read_to timestamptz not null,
+    read_to timestamptz,
     read_id text not null,
     state jsonb not null,
     primary key (definition, source, symbol)
 ) with (fillfactor = 50);
 comment on table marts.chart_heads is 'The state of each chart after all prints up to source_watermark. Rebuildable; nothing is answered from it.';
-comment on column marts.chart_heads.read_to is 'With read_id the last print that was taken.';
+comment on column marts.chart_heads.read_to is 'With read_id the last print that was taken; null before any.';
 
 -- The bars of a chart as known at (as_of, up_to), in no order of their own.
 create function marts.chart_bars_as_of(
