@@ -23,7 +23,7 @@ GROUP = "vendors"
 _ONE_RUN = 1
 
 
-class WhatToFetch(dg.Config):  # type: ignore[misc]
+class WhatToFetch(dg.Config):
     """What a run asks the vendor for.
 
     Attributes:
