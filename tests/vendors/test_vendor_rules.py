@@ -1,5 +1,6 @@
 """What is a vendor's own: how it is asked, what it leaves out, and what it says no to. No database."""
 
+import json
 import logging
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +21,7 @@ from trading.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
+from trading.ingestion.candidates import parse
 from trading.ingestion.reader import Reader
 
 BY_NAME = {case.name: case for case in CASES}
@@ -358,3 +360,35 @@ def test_every_vendor_declares_what_it_promises():
             assert vendor.adjustment == "raw"
             assert "1d" in vendor.intervals
     assert vendor_named("ccxt:kraken").calendar == "24/7"
+
+
+def changed_somewhere(value, other):
+    """Yield the value once for each place in it, with `other` there."""
+    yield other
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from ({**value, name: changed} for changed in changed_somewhere(part, other))
+    if isinstance(value, list):
+        for at, part in enumerate(value[:1]):
+            yield from ([*value[:at], changed, *value[at + 1 :]] for changed in changed_somewhere(part, other))
+
+
+def lines_of_refusals(payload: bytes, reader: Reader) -> list[str]:
+    """Return what parsing says in the one way that it may fail; every other error is the test's."""
+    try:
+        parse(payload, reader)
+    except InputError as error:
+        return [str(error)]
+    return []
+
+
+@pytest.mark.parametrize("name", ["alpaca/prices", "alpaca/news", "alpaca/actions", "ccxt/kraken", "newsapi"])
+def test_anything_anywhere_in_an_answer_is_read_or_refused_in_one_line(name):
+    pages, _ = fetched(BY_NAME[name])
+    good = json.loads(pages[0].payload)
+    said = []
+    for other in (None, True, 7, "text", [], [7], {}, {"text": [7]}):
+        for value in changed_somewhere(good, other):
+            said += lines_of_refusals(json.dumps(value).encode(), pages[0].reader)
+    assert len(said) > 8
+    assert not [line for line in said if "\n" in line or not line.startswith("expected ")]

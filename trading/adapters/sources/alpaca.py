@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
 from trading.adapters.sources.alpaca_actions import actions
-from trading.adapters.sources.answers import Answer, json_of
+from trading.adapters.sources.answers import Answer, form_of, json_of
 from trading.adapters.sources.calls import Calls
 from trading.adapters.sources.markup import plain_text
 from trading.adapters.sources.vendor import Vendor
@@ -61,7 +61,8 @@ def _group(ask: Ask, symbols: tuple[str, ...], number: int, token: str, calls: C
         asked = {name: getattr(value, "value", value) for name, value in params.items()}
         asked |= {"page_token": token} if token else {}
         answer = calls.attempt(partial(_sent, client, path, asked), f"/{version}{path}", Answer.value)
-        token = answer.value().get("next_page_token") or ""
+        with form_of("alpaca"):
+            token = answer.value().get("next_page_token") or ""
         name = f"{_FORMATS[ask.kind]} {symbols[0]}{f' and {len(symbols) - 1} more' if symbols[1:] else ''}"
         yield Page(answer.body, name, reader, f"{number} {token}" if token else f"{number + 1} ")
         if not token:
@@ -156,7 +157,8 @@ def _rows(payload: bytes, reader: Reader) -> Iterator[Mapping[str, Cell]]:
     if not isinstance(body, dict) or part not in body:
         found = ", ".join(body) if isinstance(body, dict) else type(body).__name__
         raise MissingColumnError(f"expected {part} in an answer of alpaca, found {found}; its format has changed")
-    yield from _READ[part](body[part] or {}, reader)
+    with form_of("alpaca"):
+        yield from _READ[part](body[part] or {}, reader)
 
 
 def _bars(bars: Mapping[str, list[dict[str, Any]]], reader: Reader) -> Iterator[Mapping[str, Cell]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -57,6 +58,22 @@ def json_of(body: bytes) -> Any:
     except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
         raise UnreadablePayloadError(
             f"expected whole JSON, found {len(body)} bytes that are none; ask again"
+        ) from error
+
+
+@contextmanager
+def form_of(vendor: str) -> Iterator[None]:
+    """Read an answer of the form that the vendor documents; any other form is one clear error, not one of Python's.
+
+    Raises:
+        UnreadablePayloadError: what was read has not the form that the block takes it to have.
+    """
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise UnreadablePayloadError(
+            f"expected an answer of {vendor} in its documented form, found another ({type(error).__name__}: {error}); "
+            "its format has changed"
         ) from error
 
 

@@ -59,7 +59,7 @@ def variant(exchange: str) -> Vendor:
         name=f"ccxt:{exchange}",
         kinds=("prices",),
         base_url="",
-        requests_per_minute=max(1, int(60_000 / known.rateLimit)),
+        requests_per_minute=max(1, int(60_000 / (known.rateLimit or 1000))),
         lag=timedelta(0),
         pages=partial(_pages, exchange=exchange),
         rows=_rows,
@@ -195,6 +195,10 @@ class _Client:
 
     def _fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         """Stand in for ccxt's own request; the answer goes through its own reading of errors."""
+        if method != "GET":
+            raise VendorRefusedError(
+                f"expected an exchange that is asked by GET, found {method} at {self.name}; take another one"
+            )
         answer = self._calls.once(url, headers=self._exchange.prepare_request_headers(headers))
         self._answers.append(answer)
         if not answer.is_good:

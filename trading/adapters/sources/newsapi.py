@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from trading.adapters.sources.answers import Answer, json_of
+from trading.adapters.sources.answers import Answer, form_of, json_of
 from trading.adapters.sources.calls import Calls
 from trading.adapters.sources.markup import plain_text
 from trading.adapters.sources.vendor import Vendor
@@ -89,18 +89,22 @@ def _rows(payload: bytes, reader: Reader) -> Iterator[Mapping[str, Cell]]:
         UnreadablePayloadError, MissingColumnError: it is not what NewsAPI gives.
     """
     symbol = reader.details["symbol"]
-    for article in _articles(payload):
-        if article.get("title") == _REMOVED:
-            continue
-        url = article.get("url")
-        yield {
-            "id": f"{symbol} {url}" if url else None,
-            "headline": plain_text(article.get("title")),
-            "body": plain_text(article.get("description")),
-            "url": url,
-            "symbols": [symbol],
-            "published_at": article.get("publishedAt"),
-        }
+    with form_of("newsapi"):
+        for article in _articles(payload):
+            if article.get("title") != _REMOVED:
+                yield _row(article, symbol)
+
+
+def _row(article: Mapping[str, Any], symbol: str) -> dict[str, Cell]:
+    url = article.get("url")
+    return {
+        "id": f"{symbol} {url}" if url else None,
+        "headline": plain_text(article.get("title")),
+        "body": plain_text(article.get("description")),
+        "url": url,
+        "symbols": [symbol],
+        "published_at": article.get("publishedAt"),
+    }
 
 
 def _articles(payload: bytes) -> list[dict[str, Any]]:
