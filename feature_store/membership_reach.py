@@ -14,8 +14,10 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import class_row, dict_row
 
+from feature_store.blast_radius_sql import HELD_ROWS, ROWS_THAT_DIFFER
 from feature_store.offline import History, at_decision
 from trading.adapters.memberships import Publications, Span
 from trading.adapters.recalls import NEWEST, Asked
@@ -157,6 +159,26 @@ def trace_memberships(conn: psycopg.Connection, asked: Asked) -> MembershipReach
         found.backtests.update(_made_of_rows(conn, "backtests", universe, publications, spans))
         found.sessions.extend(_sessions(conn, universe, publications, spans))
     return found
+
+
+def rows_of_members(conn: psycopg.Connection, snapshot: dict[str, Any]) -> tuple[int, int]:
+    """Count the consumed rows that a training set holds under its universe, and those it would freeze otherwise today.
+
+    Asked within the transaction of `feature_store.blast_radius.trace`, whose rows it reads.
+    """
+    publications = Publications(conn, snapshot["universe"])
+    then, now = publications.up_to(snapshot["watermark"]), publications.up_to(NEWEST)
+    asked = {"register_id": snapshot["register_id"]}
+    held = sum(then.is_member(symbol, at.date(), known_at) for symbol, at, known_at in conn.execute(HELD_ROWS, asked))
+    if not held:
+        return 0, 0
+    twice = sql.SQL(ROWS_THAT_DIFFER).format(view=sql.Identifier(*snapshot["view"].split(".")))
+    differ = sum(
+        (was is not None and then.is_member(symbol, at.date(), was))
+        or (present is not None and now.is_member(symbol, at.date(), present))
+        for symbol, at, was, present in conn.execute(twice, asked)
+    )
+    return held, differ
 
 
 def _spans(publications: Publications, changes: Iterable[MembershipChange]) -> Iterator[Span]:

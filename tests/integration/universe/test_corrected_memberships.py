@@ -147,6 +147,16 @@ def test_a_membership_that_was_put_right_and_back_reaches_what_was_frozen_in_bet
     }
 
 
+def test_a_corrected_bar_reaches_a_set_by_the_days_of_members_only(settled: Any) -> None:
+    """DEAD leaves after ten days: its rows of later days are in no set under `big`, though `other` holds them."""
+    settled("universe", f"big,DEAD,{TRAINED[10]},false")
+    prepared(settled), prepared(settled, MarketScope(source="files", universe="other"))
+    volume = settled("prices", f"DEAD,{TRAINED[8]},100,100,100,100,2000", now=LATER).batch_ids[0]
+    high = settled("prices", f"DEAD,{TRAINED[20]},100,101,100,100,1000", now=LATER).batch_ids[0]
+    held = [{one.universe: one.rows for one in reached(settled, batch=one).reach.snapshots} for one in (volume, high)]
+    assert held == [{"big": 2, "other": len(TRAINED) - 8}, {"other": len(TRAINED) - 20}]
+
+
 def test_members_from_today_on_reach_nothing(settled: Any) -> None:
     made = prepared(settled)
     walked(settled, made)
