@@ -21,6 +21,7 @@ DERIVED_FROM_BARS = {
     "intermediate/int_price_bars__adjusted",
     "marts/market_data",
     "marts/indicators",
+    "marts/indicators_extended",
     "features/daily",
 }
 
@@ -52,6 +53,7 @@ def test_a_late_split_leaves_what_derives_from_bars_alone():
         "staging/stg_corporate_actions",
         "intermediate/int_price_bars__adjusted",
         "marts/indicators",
+        "marts/indicators_extended",
         "features/daily",
     }
     assert months == {"raw/corporate_actions": ["2012-09-01"]}
