@@ -86,8 +86,8 @@ def test_a_failure_that_passes_costs_a_wait_and_nothing_of_the_page(case: Case, 
 
 
 def test_a_slow_answer_is_given_up_and_asked_for_again(case: Case, server: VendorServer):
-    server.fail(*[None] * case.asked_first, slow(0.3))
-    pages = case.fetched(server, patience=Patience(most_tries=2, first_wait=0.01, to_answer=0.15))
+    server.fail(*[None] * case.asked_first, slow(0.8))
+    pages = case.fetched(server, patience=Patience(most_tries=4, first_wait=0.01, to_answer=0.4))
     assert case.read(pages) == case.rows
 
 

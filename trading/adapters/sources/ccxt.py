@@ -8,20 +8,27 @@ Source: https://docs.ccxt.com, "OHLCV Candlestick Charts".
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from trading.adapters.sources.answers import Answer, ConnectionCut
+from trading.adapters.sources.answers import Answer, ConnectionCut, form_of
 from trading.adapters.sources.calls import Calls
+from trading.adapters.sources.ccxt_answers import (
+    bars_of,
+    beginning,
+    exchange_of,
+    json_with_texts,
+    milliseconds_of,
+    moment_of,
+    rows,
+)
 from trading.adapters.sources.vendor import Vendor
-from trading.errors import CredentialsError, InputError, UnreadablePayloadError, VendorRefusedError
-from trading.ingestion.payload import Cell
+from trading.errors import CredentialsError, InputError, VendorRefusedError
 from trading.ingestion.ports import Ask, Page
 from trading.ingestion.reader import Reader
 from trading.intervals import Interval
@@ -29,11 +36,8 @@ from trading.intervals import Interval
 if TYPE_CHECKING:
     from ccxt.base.exchange import Exchange
 
-Bar = list[Any]  # milliseconds since 1970, then open, high, low, close and volume as text
-
 _PAGE = 500  # bars of one answer, where ccxt does not know the exchange's own limit
 _MILLISECOND = timedelta(milliseconds=1)
-_START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _NotGood(Exception):
@@ -62,7 +66,7 @@ def variant(exchange: str) -> Vendor:
         requests_per_minute=max(1, int(60_000 / (known.rateLimit or 1000))),
         lag=timedelta(0),
         pages=partial(_pages, exchange=exchange),
-        rows=_rows,
+        rows=rows,
         intervals=tuple(name for name in known.timeframes if _is_offered(name)),
         page_size=_page_size(known),
         calendar="24/7",
@@ -92,7 +96,7 @@ def _pages(ask: Ask, cursor: str | None, calls: Calls, exchange: str) -> Iterato
     if cursor and symbol not in ask.symbols:
         raise InputError(f"expected to go on with one of {', '.join(ask.symbols)}, found {symbol}; begin anew")
     for name in ask.symbols[ask.symbols.index(symbol) if cursor else 0 :]:
-        yield from _pages_of(ask, name, int(since) if name == symbol else _milliseconds(ask.start), client)
+        yield from _pages_of(ask, name, int(since) if name == symbol else milliseconds_of(ask.start), client)
 
 
 def _pages_of(ask: Ask, symbol: str, since: int, client: _Client) -> Iterator[Page]:
@@ -101,14 +105,14 @@ def _pages_of(ask: Ask, symbol: str, since: int, client: _Client) -> Iterator[Pa
     An empty answer is no end: many exchanges give the bars of a window, and a pair may be younger than the window.
     """
     step = Interval.parse(ask.interval).length // _MILLISECOND
-    end = _milliseconds(ask.end)
+    end = milliseconds_of(ask.end)
     while since + step <= end:
         limit = min(client.page_size, (end - since) // step)
         body, reader = client.bars(ask, symbol, since, limit, end - step)
-        found = [bar[0] for bar in _bars(body, reader)]
+        found = [bar[0] for bar in bars_of(body, reader)]
         after = max(found) + step if found else since + limit * step
         if found:
-            yield Page(body, f"bars {symbol} {ask.interval} {_moment(since):%Y-%m-%d}", reader, f"{symbol} {after}")
+            yield Page(body, f"bars {symbol} {ask.interval} {moment_of(since):%Y-%m-%d}", reader, f"{symbol} {after}")
         since = max(after, since + step)
 
 
@@ -119,7 +123,7 @@ class _Client:
         """Nothing is sent before the first question."""
         self.name = name
         self._calls = calls
-        self._exchange = _exchange(name)
+        self._exchange = exchange_of(name)
         self._exchange.fetch = self._fetch
         self._exchange.enableRateLimit = True
         self._exchange.throttle = self._throttle
@@ -151,7 +155,7 @@ class _Client:
         }
         reader = ask.reader("ccxt.bars", "raw", **details)
         fetch = partial(self._exchange.fetch_ohlcv, symbol, ask.interval, since, limit)
-        answer = self._calls.attempt(partial(self._send, fetch), f"bars {symbol}", lambda answer: answer.body)
+        answer = self._calls.attempt(partial(self._send, fetch), f"/bars/{symbol}", lambda answer: answer.body)
         if len(self._answers) != 1:
             raise VendorRefusedError(
                 f"expected one answer with the bars of {symbol}, found {len(self._answers)} from {self.name}; "
@@ -161,7 +165,7 @@ class _Client:
 
     def _market(self, symbol: str) -> Mapping[str, Any]:
         if self._exchange.markets is None:
-            self._calls.attempt(partial(self._send, self._exchange.load_markets), "markets")
+            self._calls.attempt(partial(self._send, self._exchange.load_markets), "/markets")
         market = self._exchange.markets.get(symbol)
         if market is None or not market.get("spot"):
             raise InputError(f"expected a spot pair of {self.name} in ccxt's words, such as BTC/USDT, found {symbol!r}")
@@ -173,16 +177,17 @@ class _Client:
 
         self._answers.clear()
         try:
-            ask()
+            with form_of(self.name):
+                ask()
         except _NotGood:
             return self._answers[-1]
         except ccxt.AuthenticationError as error:
-            raise CredentialsError(f"expected {self.name} to let us in, found {_beginning(error)}") from error
+            raise CredentialsError(f"expected {self.name} to let us in, found {beginning(error)}") from error
         except ccxt.OperationFailed as error:  # its own word for "not now": too many requests, maintenance
-            raise ConnectionCut(_beginning(error)) from error
+            raise ConnectionCut(beginning(error)) from error
         except ccxt.BaseError as error:
             raise VendorRefusedError(
-                f"expected an answer, found {_beginning(error)}; ask {self.name} for something that it has"
+                f"expected an answer, found {beginning(error)}; ask {self.name} for something that it has"
             ) from error
         return self._answers[-1]
 
@@ -203,24 +208,10 @@ class _Client:
         self._answers.append(answer)
         if not answer.is_good:
             raise _NotGood
-        value = _json(answer.body)
+        value = json_with_texts(answer.body)
         text = answer.body.decode("utf-8", "replace")
         self._exchange.handle_errors(answer.status, "", url, method, answer.headers, text, value, {}, None)
         return value
-
-
-def _exchange(name: str) -> Exchange:
-    """Return ccxt's exchange with spot pairs only and numbers as the text that came."""
-    import ccxt
-
-    exchange = getattr(ccxt, name)({"enableRateLimit": False})
-    exchange.number = str
-    listed = exchange.options.get("fetchMarkets")
-    if isinstance(listed, dict) and "types" in listed:
-        exchange.options["fetchMarkets"] = listed | {"types": ["spot"]}
-    elif isinstance(listed, list) and "spot" in listed:
-        exchange.options["fetchMarkets"] = ["spot"]
-    return exchange
 
 
 def _at(urls: Any, base_url: str) -> Any:
@@ -228,83 +219,6 @@ def _at(urls: Any, base_url: str) -> Any:
     if isinstance(urls, dict):
         return {name: _at(url, base_url) for name, url in urls.items()}
     return base_url + urlsplit(urls).path if isinstance(urls, str) else urls
-
-
-def _rows(payload: bytes, reader: Reader) -> Iterator[Mapping[str, Cell]]:
-    """Yield the bars of a page.
-
-    Raises:
-        UnreadablePayloadError: the exchange's answer has another form than ccxt knows.
-    """
-    is_daily = reader.interval.endswith("d")
-    for milliseconds, *prices, volume in _bars(payload, reader):
-        begins = _moment(milliseconds)
-        yield {
-            "symbol": reader.details["symbol"],
-            "timestamp": begins.date() if is_daily else begins,
-            **dict(zip(("open", "high", "low", "close"), prices, strict=True)),
-            "volume": volume,
-        }
-
-
-def _bars(payload: bytes, reader: Reader) -> list[Bar]:
-    """Return the bars of a stored answer by ccxt's own reading, without one that was not over at the end of the ask."""
-    import ccxt
-
-    told = reader.details
-    exchange = _exchange(told["exchange"])
-    base, _, quote = told["symbol"].partition("/")
-    exchange.set_markets([_spot_market(exchange, told["market"], told["symbol"], base, quote)])
-    value = _json(payload)
-    exchange.fetch = lambda *_, **__: value
-    since, limit, until = int(told["since"]), int(told["limit"]), int(told["until"])
-    try:
-        bars = exchange.fetch_ohlcv(told["symbol"], reader.interval, since, limit)
-        if any(all(number is None for number in column) for column in zip(*bars, strict=True)):
-            raise ValueError("bars without a time, a price or a volume")
-        if not bars and not exchange.fetch_ohlcv(told["symbol"], reader.interval) and _holds_rows(value):
-            raise ValueError("rows, and none where the bars were")
-    except (ccxt.BaseError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise UnreadablePayloadError(
-            f"expected bars of {told['symbol']} as {told['exchange']} gives them, found another form "
-            f"({_beginning(error)}); its format has changed"
-        ) from error
-    return [bar for bar in bars if bar[0] is not None and since <= bar[0] <= until]
-
-
-def _holds_rows(value: Any) -> bool:
-    """Tell whether there is a list of lists or of objects anywhere, as bars are: ccxt reads an unknown name as no bars."""
-    if isinstance(value, dict):
-        return any(_holds_rows(part) for part in value.values())
-    return isinstance(value, list) and any(isinstance(part, list | dict) for part in value)
-
-
-def _spot_market(exchange: Exchange, market: str, symbol: str, base: str, quote: str) -> Any:
-    kinds = dict.fromkeys(("swap", "future", "option", "contract", "margin"), False) | {"spot": True, "type": "spot"}
-    named = {"id": market, "symbol": symbol, "base": base, "quote": quote, "baseId": base, "quoteId": quote}
-    return exchange.safe_market_structure({**named, **kinds})
-
-
-def _json(body: bytes) -> Any:
-    """Return JSON whose decimals are text: ccxt keeps the digits of a text, not of a float."""
-    try:
-        return json.loads(body, parse_float=str)
-    except (ValueError, RecursionError) as error:
-        raise UnreadablePayloadError(
-            f"expected whole JSON, found {len(body)} bytes that are none; ask again"
-        ) from error
-
-
-def _beginning(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-
-
-def _milliseconds(moment: datetime) -> int:
-    return (moment - _START) // _MILLISECOND
-
-
-def _moment(milliseconds: int) -> datetime:
-    return _START + milliseconds * _MILLISECOND
 
 
 def _of_no_exchange(ask: Ask, cursor: str | None, calls: Calls) -> Iterator[Page]:
@@ -318,6 +232,6 @@ VENDOR = Vendor(
     requests_per_minute=60,
     lag=timedelta(0),
     pages=_of_no_exchange,
-    rows=_rows,
+    rows=rows,
     calendar="24/7",
 )
