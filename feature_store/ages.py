@@ -7,15 +7,16 @@ stopped, goes on counting in the exchange's calendar. The same count in SQL is `
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 import psycopg
 
 from trading.errors import InputError
+from trading.intervals import Interval
 
 
 @dataclass
@@ -73,11 +74,12 @@ class Calendars:
         recorded = self._sessions(conn, calendar, timestamp.date(), as_of.date())
         if not recorded.dates:
             return None
-        # A daily row's own session is that of its date; an intraday row's, the one that had opened.
+        # A daily row's own session is that of its date, a week's or a month's are all of it; an intraday row's, the one
+        # that had opened.
         own = (
-            bisect_right(recorded.dates, timestamp.date())
-            if interval == "1d"
-            else bisect_right(recorded.opens, timestamp)
+            bisect_right(recorded.opens, timestamp)
+            if (length := Interval.stored(interval)).is_intraday
+            else bisect_left(recorded.dates, length.label_end(timestamp.astimezone(UTC)).date())
         )
         closed = bisect_right(recorded.closes, as_of)
         return max(0, closed - own) + closed_since(calendar, recorded.dates[-1], as_of)

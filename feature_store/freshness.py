@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 
 from trading.calendar import exchange_sessions
+from trading.intervals import Interval
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Freshness:
 @dataclass(frozen=True)
 class _Series:
     symbol: str
+    interval: str
     calendar: str | None
     rows: int
     values: int
@@ -62,10 +64,10 @@ def freshness(
 
 def _query(view: str, columns: Sequence[str]) -> sql.Composed:
     return sql.SQL(
-        "with series as (select v.source, v.symbol, count(*) as rows, array[{counts}] as counts"
+        "with series as (select v.source, v.symbol, v.interval, count(*) as rows, array[{counts}] as counts"
         ", array[{times}] as times from {view} as v"
-        " where v.definition = %(definition)s and v.known_at <= %(as_of)s group by v.source, v.symbol)"
-        " select s.symbol, (select i.calendar from trading.instruments as i where i.symbol = s.symbol"
+        " where v.definition = %(definition)s and v.known_at <= %(as_of)s group by v.source, v.symbol, v.interval)"
+        " select s.symbol, s.interval, (select i.calendar from trading.instruments as i where i.symbol = s.symbol"
         " order by i.watermark desc limit 1), s.rows, s.counts, s.times from series as s order by s.symbol, s.source"
     ).format(
         view=sql.Identifier(*view.split(".")),
@@ -80,8 +82,8 @@ def _query(view: str, columns: Sequence[str]) -> sql.Composed:
 
 
 def _series(row: tuple[Any, ...], place: int) -> _Series:
-    symbol, calendar, rows, counts, times = row
-    return _Series(symbol, calendar, rows, counts[place], times[2 * place], times[2 * place + 1])
+    symbol, interval, calendar, rows, counts, times = row
+    return _Series(symbol, interval, calendar, rows, counts[place], times[2 * place], times[2 * place + 1])
 
 
 def _freshness(series: Sequence[_Series], as_of: datetime) -> Freshness:
@@ -103,8 +105,14 @@ def _freshness(series: Sequence[_Series], as_of: datetime) -> Freshness:
 def _age(series: _Series | None, as_of: datetime) -> int | None:
     if series is None or series.timestamp is None or series.calendar is None:
         return None
-    closes = _closes(series.calendar, series.timestamp.date(), as_of.date())
-    return sum(1 for day, closes_at in closes if day > series.timestamp.date() and closes_at <= as_of)
+    last = _last_day(series.timestamp.astimezone(UTC), Interval.stored(series.interval))
+    closes = _closes(series.calendar, last, as_of.date())
+    return sum(1 for day, closes_at in closes if day > last and closes_at <= as_of)
+
+
+def _last_day(timestamp: datetime, interval: Interval) -> date:
+    """Return the last day that a bar is about: a week's is its Sunday."""
+    return timestamp.date() if interval.is_intraday else interval.label_end(timestamp).date() - timedelta(days=1)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -10,14 +11,19 @@ from typing import Any
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from psycopg import sql
 
+from feature_store.ages import Calendars
+from orchestration.commands.bars import bars
+from trading.adapters.adjusted_bars import adjusted_bars
 from trading.adapters.ingest import ingest
 from trading.adapters.object_store import ObjectStore
 from trading.adapters.payload_rows import rows_of_payload
 from trading.adapters.reconcile import Question, reconcile
 from trading.adapters.sources import source_named
 from trading.calendar import exchange_sessions
+from trading.errors import InputError
 from trading.intervals import Interval, periods_of_session
 
 pytestmark = pytest.mark.engines
@@ -182,3 +188,66 @@ def test_the_payload_gives_the_rows_again(tables: Tables) -> None:
         )
         assert len(versions) == published
         assert sorted(one.row.nominal_at for one in versions) == sorted(when for (when,) in hashes.fetchall())
+
+
+@pytest.mark.parametrize(
+    ("symbol", "interval", "timestamp", "as_of", "age"),
+    [
+        ("NYC", "1w", "2024-06-24", "2024-06-28T20:00", 0),
+        ("NYC", "1w", "2024-06-24", "2024-07-01T19:59", 0),
+        ("NYC", "1w", "2024-06-24", "2024-07-05T20:00", 4),  # a holiday and a half day between
+        ("NYC", "1mo", "2024-06-01", "2024-07-02T20:00", 2),
+        ("NYC", "1d", "2024-06-28", "2024-07-02T20:00", 2),
+        ("NYC", "5m", "2024-07-02T19:55", "2024-07-03T17:00", 1),
+        ("BTC", "1w", "2024-06-24", "2024-07-02T00:00", 1),
+    ],
+)
+def test_a_row_of_a_week_is_as_old_as_the_sessions_since_it_ended(
+    tables: Tables, symbol: str, interval: str, timestamp: str, as_of: str, age: int
+) -> None:
+    when, now = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (timestamp, as_of))
+    row = tables.conn.execute(
+        "select age_sessions from features.age_at(%s, %s, %s, %s, 10000)", (symbol, interval, when, now)
+    ).fetchone()
+    assert row == (age,)
+    assert Calendars().ages(tables.conn, [(symbol, when)], interval, now, 10_000, 10_000) == [age]
+
+
+def test_a_raw_week_with_a_split_in_its_midst_is_not_adjusted(tables: Tables) -> None:
+    known = datetime(2024, 6, 1, tzinfo=UTC)
+    with tables.conn.transaction(force_rollback=True):
+        for day, ratio in ((date(2024, 6, 3), 4), (date(2024, 6, 26), 2)):
+            tables.conn.execute(
+                "insert into raw.corporate_actions (source, symbol, kind, ex_date, ratio, nominal_at, known_at, watermark,"
+                " batch_id, row_hash) values ('files', 'NYC', 'split', %s, %s, %s, %s, 1, 1, %s)",
+                (day, ratio, known, known, secrets.token_bytes(32)),
+            )
+        with pytest.raises(InputError, match="that of NYC on 2024-06-26 in the 1w bar of 2024-06-24"):
+            adjusted_bars(tables.conn, "NYC", NOW, 10_000, interval="1w")
+    with tables.conn.transaction(force_rollback=True):
+        tables.conn.execute(
+            "insert into raw.corporate_actions (source, symbol, kind, ex_date, ratio, nominal_at, known_at, watermark,"
+            " batch_id, row_hash) values ('files', 'NYC', 'split', '2024-06-03', 4, %s, %s, 1, 1, %s)",
+            (known, known, secrets.token_bytes(32)),
+        )
+        # The first session of June is the third: its month is after the split as a whole.
+        found = adjusted_bars(tables.conn, "NYC", NOW, 10_000, interval="1mo").bars
+        assert [(bar.timestamp.month, int(bar.factor)) for bar in found] == [(3, 1), (4, 1), (5, 1), (6, 4)]
+
+
+def test_the_command_shows_weeks_made_of_shorter_bars(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADELOOM_POSTGRES_URL", tables.url)
+    asked = ["--symbols", "TKY,BTC", "--interval", "1w", "--as-of", "2024-07-09T00:00Z"]
+    with pytest.raises(InputError, match="expected an interval with bars of TKY, BTC, found '1d'; known: "):
+        CliRunner().invoke(bars, [*asked, "--of", "1d"], catch_exceptions=False)
+    single = CliRunner().invoke(bars, ["--symbols", "TKY", *asked[2:], "--of", "5m", "--json"], catch_exceptions=False)
+    (series,) = json.loads(single.output)["series"]
+    (week,) = series["bars"]
+    assert (series["interval"], series["of"], week["timestamp"]) == ("1w", "5m", "2024-07-01T00:00:00+00:00")
+    assert (week["bars"], week["is_over"], week["ends_at"]) == (300, True, "2024-07-05T06:00:00+00:00")
+    running = CliRunner().invoke(
+        bars,
+        ["--symbols", "BTC", "--interval", "1d", "--of", "4h", "--as-of", "2024-07-05T13:00Z"],
+        catch_exceptions=False,
+    )
+    assert running.output.splitlines()[-1].endswith("not over yet")
