@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -10,11 +11,15 @@ from typing import Any
 import psycopg
 import pytest
 from alpaca_protocol import alpaca
+from click.testing import CliRunner
 from exchange_protocols import binance
+from news_protocols import feeds
 from psycopg import sql
 from vendor_cases import CASES, Case
 from vendor_server import VendorServer
 
+from feature_store import build
+from orchestration.cli import tradeloom
 from trading.adapters.fetching import FetchReport, fetch
 from trading.adapters.object_store import ObjectStore
 from trading.adapters.payload_rows import rows_of_payload
@@ -72,6 +77,35 @@ def test_the_rows_of_every_vendor_are_in_the_raw_tables_and_its_credentials_nowh
     refuse_bars_out_of_place(conn)
     refuse_news_at_another_time(conn)
     refuse_a_credential_anywhere(conn, store, caplog.text + "".join(report.sentence() for report in reports))
+
+
+def test_the_command_takes_an_exchange_after_a_colon_and_news_without_a_first_day(
+    database_url: str, object_store_settings: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(build, "ensure_definitions", lambda url: None)  # the features of it are tested elsewhere
+    settings = object_store_settings
+    engines = {
+        "TRADELOOM_POSTGRES_URL": database_url,
+        "TRADELOOM_S3_ENDPOINT": settings.endpoint,
+        "TRADELOOM_S3_ACCESS_KEY": settings.access_key,
+        "TRADELOOM_S3_SECRET_KEY": settings.secret_key,
+        "TRADELOOM_S3_BUCKET": settings.bucket,
+    }
+    with VendorServer(binance(page=3)) as exchange, VendorServer(feeds) as feed:
+        environ = BY_NAME["rss"].environ | {"TRADELOOM_CCXT_URL": exchange.url} | engines
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value.format(url=feed.url))
+        bars = told("ingest prices --source ccxt:binance --symbols BTC/USDT --from 2024-01-02 --to 2024-01-05")
+        news = told("ingest news --source rss --symbols AAPL,MSFT")
+    assert (bars["source"], bars["pages"], bars["rows_published"]) == ("ccxt:binance", 2, 4)
+    assert (news["source"], news["pages"], news["rows_published"]) == ("rss", 2, 2)
+
+
+def told(command: str) -> dict[str, Any]:
+    """Return what a command answers in JSON."""
+    done = CliRunner().invoke(tradeloom, [*command.split(), "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
 
 
 def refuse_rows_that_their_payloads_do_not_give_again(conn: psycopg.Connection, store: ObjectStore) -> None:

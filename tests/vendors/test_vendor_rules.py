@@ -4,6 +4,7 @@ import json
 import logging
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from alpaca_protocol import alpaca
@@ -180,9 +181,14 @@ class TestCcxt:
                 case.fetched(server)
             assert len(server.requests) == 2
 
-    def test_a_pair_that_the_exchange_has_not_is_named(self):
-        with pytest.raises(InputError, match="expected a spot pair of binance in ccxt's words, such as BTC/USDT"):
-            fetched(replace(BY_NAME["ccxt/binance"], symbols=("BTC-USD",)))
+    def test_a_pair_that_the_exchange_has_not_is_named_before_anything_is_fetched(self):
+        case = replace(BY_NAME["ccxt/binance"], symbols=("BTC/USDT", "BTC-USD"))
+        with VendorServer(case.answer) as server:
+            with pytest.raises(
+                InputError, match=r"expected a spot pair of binance .* such as BTC/USDT, found 'BTC-USD'"
+            ):
+                case.fetched(server)
+            assert [request.path for request in server.requests] == ["/api/v3/exchangeInfo"]
 
     @pytest.mark.parametrize(
         ("name", "message"),
@@ -348,6 +354,22 @@ def test_an_ask_that_changed_does_not_go_on_with_the_old_cursor():
     for name in ("newsapi", "ccxt/binance"):
         with pytest.raises(InputError, match=r"expected to go on with one of .*, found GONE; begin anew"):
             fetched(BY_NAME[name], "GONE 1")
+
+
+def test_the_page_says_of_every_vendor_what_it_declares():
+    lines = (Path(__file__).parents[2] / "docs" / "vendors.md").read_text().splitlines()
+    rows = {
+        cells[1].split(",")[0].strip(" `"): cells for cells in (line.split("|") for line in lines) if len(cells) == 10
+    }
+    for name in ("alpaca", "newsapi", "rss", "yfinance"):
+        vendor, (_, _, kinds, intervals, adjustment, lag, pace, _, wants, _) = vendor_named(name), rows[name]
+        assert kinds.strip() == ", ".join(vendor.kinds)
+        assert intervals.strip() == " ".join(vendor.intervals)
+        assert adjustment.strip().startswith((vendor.adjustment or "") if vendor.intervals else "")
+        lags = {timedelta(0): "none", timedelta(hours=24): "24 h"}
+        assert lag.strip() == lags.get(vendor.lag, f"{vendor.lag // timedelta(minutes=1)} min")
+        assert pace.strip() == str(vendor.requests_per_minute)
+        assert all(f"`{variable}`" in wants for variable in vendor.credentials)
 
 
 def test_every_vendor_declares_what_it_promises():

@@ -92,6 +92,8 @@ def _page_size(exchange: Exchange) -> int:
 def _pages(ask: Ask, cursor: str | None, calls: Calls, exchange: str) -> Iterator[Page]:
     """Yield the pages of each symbol in turn; a cursor is the symbol and the first millisecond not asked for yet."""
     client = _Client(exchange, calls)
+    for name in ask.symbols:  # all of them before the first page: a mistyped pair stops nothing half way
+        client.market(name)
     symbol, _, since = (cursor or "").rpartition(" ")
     if cursor and symbol not in ask.symbols:
         raise InputError(f"expected to go on with one of {', '.join(ask.symbols)}, found {symbol}; begin anew")
@@ -144,7 +146,7 @@ class _Client:
             InputError: the exchange has no such spot pair.
             VendorUnavailableError, VendorRefusedError, CredentialsError: as `Calls`.
         """
-        market = self._market(symbol)
+        market = self.market(symbol)
         details = {
             "exchange": self.name,
             "symbol": symbol,
@@ -163,7 +165,12 @@ class _Client:
             )
         return answer.body, reader
 
-    def _market(self, symbol: str) -> Mapping[str, Any]:
+    def market(self, symbol: str) -> Mapping[str, Any]:
+        """Return what the exchange says of a spot pair.
+
+        Raises:
+            InputError: it has no such pair.
+        """
         if self._exchange.markets is None:
             self._calls.attempt(partial(self._send, self._exchange.load_markets), "/markets")
         market = self._exchange.markets.get(symbol)
