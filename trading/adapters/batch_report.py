@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from trading.adapters import gaps
 from trading.adapters.warehouse import Batch
-from trading.ingestion.candidates import Candidate, Defect, Parsed
+from trading.ingestion.candidates import Candidate, Defect
 from trading.ingestion.gaps import Part
 from trading.ingestion.reader import Kind
 from trading.ingestion.report import BatchReport
-from trading.ingestion.rows import RawRow
-from trading.quality.gate import Facts, Verdict
+from trading.quality.gate import Check, Facts
 
 # What a daily feed has every day: a bar that is not over yet, a placeholder for one that is to come.
 UNFINISHED = frozenset({"from_the_future", "missing_value"})
@@ -31,61 +31,79 @@ _ABOUT = {
 
 @dataclass(frozen=True)
 class Judged:
-    """A batch that went through the gate: what was read, the verdict, the facts it rests on, the rows that passed."""
+    """A batch that went through the gate: the facts it was judged by, and what came of its rows.
 
-    parsed: Parsed
-    verdict: Verdict
+    Attributes:
+        calendars: Of every symbol of the batch.
+        rows_good: Rows that passed; rows_merged: folded into another before.
+        rows_unfinished: Quarantined rows that break nothing but a rule of `UNFINISHED`.
+        defects: Every broken rule, of rows that could not be read and of rows that did not pass; read as often as asked.
+        checks: What each expectation found.
+        first, last: The range of what the good rows are about.
+        symbols: Those of the good rows, in name order.
+    """
+
     facts: Facts
     calendars: dict[str, str]
-    rows: list[RawRow]
+    parts: tuple[Part, ...]
+    rows_in: int
+    rows_good: int
     rows_merged: int
-    parts: tuple[Part, ...] = ()
-
-    @property
-    def defects(self) -> list[Defect]:
-        """Every broken rule, of rows that could not be read and of rows that did not pass."""
-        return [*self.parsed.defects, *self.verdict.defects]
+    rows_unfinished: int
+    defects: Iterable[Defect]
+    checks: tuple[Check, ...]
+    first: datetime | None
+    last: datetime | None
+    symbols: tuple[str, ...]
 
     @property
     def rows_quarantined(self) -> int:
         """The number of rows kept back: those with a defect, and any other action of the same row."""
-        return self.parsed.rows_in - self.rows_merged - len(self.verdict.good)
+        return self.rows_in - self.rows_merged - self.rows_good
 
-    @property
-    def rows_unfinished(self) -> int:
-        """The number of quarantined rows that break nothing but a rule of `UNFINISHED`."""
-        rules: dict[int, set[str]] = defaultdict(set)
-        for defect in self.defects:
-            rules[defect.number].add(defect.rule)
-        return sum(broken <= UNFINISHED for broken in rules.values())
-
-    @property
+    @cached_property
     def broken(self) -> dict[str, int]:
         """Rule -> rows that broke it."""
         return dict(Counter(defect.rule for defect in self.defects))
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """What of a batch is new: its rows, since when each symbol of them is known, and of bars their intervals."""
+
+    rows: int
+    since: Mapping[str, datetime]
+    intervals: frozenset[str] = frozenset()
+
+
+def unfinished(defects: Iterable[Defect]) -> int:
+    """Return how many rows break nothing but a rule of `UNFINISHED`; all defects of a row must be among those given."""
+    rules: dict[int, set[str]] = defaultdict(set)
+    for defect in defects:
+        rules[defect.number].add(defect.rule)
+    return sum(broken <= UNFINISHED for broken in rules.values())
 
 
 def report_of_judged(
     batch: Batch, judged: Judged, watermark: int, *, rows_published: int, drafts: dict[str, str]
 ) -> BatchReport:
     """Return the report of a batch that is being published; its id is not known yet."""
-    first, last = range_of(batch.kind, judged.verdict.good)
     return BatchReport(
         **_identity(batch),
         status="published",
         batch_ids=(),
         watermark=watermark,
         received_at=batch.received_at.isoformat(),
-        rows_in=judged.parsed.rows_in,
+        rows_in=judged.rows_in,
         rows_published=rows_published,
-        rows_unchanged=len(judged.rows) - rows_published,
+        rows_unchanged=judged.rows_good - rows_published,
         rows_merged=judged.rows_merged,
         rows_quarantined=judged.rows_quarantined,
-        first_date=first.date().isoformat() if first else None,
-        last_date=last.date().isoformat() if last else None,
-        symbols=tuple(sorted({symbol for candidate in judged.verdict.good for symbol in _named(candidate)})),
+        first_date=judged.first.date().isoformat() if judged.first else None,
+        last_date=judged.last.date().isoformat() if judged.last else None,
+        symbols=judged.symbols,
         quarantine=judged.broken,
-        checks=tuple({**asdict(check), "passed": check.passed} for check in judged.verdict.checks),
+        checks=tuple({**asdict(check), "passed": check.passed} for check in judged.checks),
         drafts=drafts,
         parts={part.name: f"{part.symbol} from {part.first}" for part in judged.parts},
     )
@@ -110,7 +128,6 @@ def report_of_recorded(batch: Batch, found: dict[str, Any]) -> BatchReport:
 
 def recorded_values(batch: Batch, judged: Judged, report: BatchReport) -> dict[str, Any]:
     """Return the columns of `raw.ingestion_batches` that a batch's outcome decides."""
-    first, last = range_of(batch.kind, judged.verdict.good)
     told = {name: getattr(report, name) for name in ("quarantine", "drafts", "first_date", "last_date", "parts")}
     context: dict[str, Any] = {"calendars": judged.calendars}
     if judged.parts:
@@ -119,8 +136,8 @@ def recorded_values(batch: Batch, judged: Judged, report: BatchReport) -> dict[s
         "status": report.status,
         "reader": {"request": batch.reader.as_dict(), "context": context},
         "report": {**told, "symbols": list(report.symbols), "checks": list(report.checks)},
-        "range_from": first,
-        "range_to": last,
+        "range_from": judged.first,
+        "range_to": judged.last,
         **{f"rows_{name}": getattr(report, f"rows_{name}") for name in _COUNTS},
     }
 
@@ -134,8 +151,3 @@ def range_of(kind: Kind, good: Sequence[Candidate]) -> tuple[datetime | None, da
 def _identity(batch: Batch) -> dict[str, Any]:
     names = ("source", "kind", "mode", "payload_key", "payload_sha256", "payload_name")
     return {**{name: getattr(batch, name) for name in names}, "partition": batch.reader.partition}
-
-
-def _named(candidate: Candidate) -> tuple[str, ...]:
-    values = candidate.values
-    return tuple(values["symbols"]) if "symbols" in values else (values["symbol"],)

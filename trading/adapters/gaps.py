@@ -14,8 +14,7 @@ from typing import Any
 import psycopg
 
 from trading.calendar import exchange_sessions
-from trading.ingestion.candidates import Parsed
-from trading.ingestion.gaps import Days, Gap, Neighbours, Part, Stored, days_of, long_gaps, stretches
+from trading.ingestion.gaps import Days, Gap, Neighbours, Part, Stored, long_gaps, stretches
 
 # A symbol has few intervals: they are found one after the other by the index, not by reading its bars.
 _NEIGHBOURS = """
@@ -78,10 +77,9 @@ def known_parts(conn: psycopg.Connection, source: str) -> tuple[Part, ...]:
 
 
 def unexplained_gaps(
-    conn: psycopg.Connection, source: str, parsed: Parsed, parts: Iterable[Part], calendars: Mapping[str, str]
+    conn: psycopg.Connection, source: str, days: Days, calendars: Mapping[str, str]
 ) -> tuple[Gap, ...]:
     """Return the long gaps inside a delivery, and between it and what is stored, that nobody has explained yet."""
-    days = days_of(parsed, parts)
     stored = Stored(
         _neighbours(conn, source, days), lambda symbol, before, after: _others(conn, source, symbol, before, after)
     )

@@ -59,6 +59,8 @@ class Parsed:
         return len(self.candidates) + len(self.defects)
 
 
+NAIVE = "naive_timestamp"
+
 # A row of actions may hold several or none; of every other kind it is one.
 _READ: dict[Kind, Callable[[Record, Reader], dict[str, Any] | list[dict[str, Any]]]] = {
     "prices": prices.read,
@@ -78,18 +80,24 @@ def parse(payload: bytes, reader: Reader) -> Parsed:
     """
     parsed = Parsed()
     for record in records(payload, reader):
-        _read_into(parsed, record, reader)
+        read_into(parsed, record, reader)
     if reader.kind == "trades":
         trades.name_nameless(candidate.values for candidate in parsed.candidates)
-    if parsed.defects and all(defect.rule == "naive_timestamp" for defect in parsed.defects) and not parsed.candidates:
-        raise NaiveTimeError(
-            f"expected date-times with a zone (2004-05-03T14:30:00Z) or bare dates, found {parsed.defects[0].detail} "
-            "and the same in every row; write the offset into the file"
-        )
+    if parsed.defects and all(defect.rule == NAIVE for defect in parsed.defects) and not parsed.candidates:
+        raise all_naive(parsed.defects[0])
     return parsed
 
 
-def _read_into(parsed: Parsed, record: Record, reader: Reader) -> None:
+def all_naive(first: Defect) -> NaiveTimeError:
+    """Return the refusal of a payload in which no row has a date-time with a zone."""
+    return NaiveTimeError(
+        f"expected date-times with a zone (2004-05-03T14:30:00Z) or bare dates, found {first.detail} "
+        "and the same in every row; write the offset into the file"
+    )
+
+
+def read_into(parsed: Parsed, record: Record, reader: Reader) -> None:
+    """Add what a record says to `parsed`: its candidates, or the defect that it is."""
     content = {name: str(cell) for name, cell in record.cells.items() if cell is not None}
     try:
         if not record.is_whole:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Literal
 
-from trading.ingestion.candidates import Candidate, Defect, Parsed
+from trading.ingestion.candidates import Candidate, Defect
 
 RULE = "identity_gap"
 LONGEST = 250
@@ -79,16 +79,6 @@ class Stored:
     def around(self, symbol: str, day: date) -> Neighbours:
         """Return the stored days nearest to a day of a symbol."""
         return self.neighbours.get((symbol, day), Neighbours())
-
-
-def days_of(parsed: Parsed, parts: Iterable[Part]) -> dict[str, set[date]]:
-    """Return the days that a delivery has bars of, by the symbol under which they are published."""
-    named = name_of(parts)
-    found: dict[str, set[date]] = defaultdict(set)
-    for symbol, days in parsed.days.items():
-        for day in days:
-            found[named(symbol, day)].add(day)
-    return found
 
 
 def stretches(days: Collection[date]) -> list[tuple[date, date]]:

@@ -80,7 +80,7 @@ OPTIONAL: dict[Kind, frozenset[str]] = {
 ONE_OF: dict[Kind, tuple[str, ...]] = {"actions": ("ratio", "amount", "kind")}
 
 
-_MIDNIGHT = re.compile(r"\d{4}-\d\d-\d\d[ T]00:00:00(\.0+)?")
+MIDNIGHT = re.compile(r"\d{4}-\d\d-\d\d[ T]00:00:00(\.0+)?")
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def _column(column: Any) -> Iterator[Cell]:
         return iter([float(str(value)) for value in narrow])
     values = column.to_pylist()
     texts = [value for value in values if value is not None]
-    if texts and all(isinstance(text, str) and _MIDNIGHT.fullmatch(text) for text in texts):
+    if texts and all(isinstance(text, str) and MIDNIGHT.fullmatch(text) for text in texts):
         return iter([None if value is None else value[:10] for value in values])  # the same column, made text before
     return iter(values)
 

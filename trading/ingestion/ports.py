@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from trading.ingestion.reader import NEWEST_PARSER, Adjustment, Gap, Kind, Mode, Reader
@@ -15,11 +16,25 @@ from trading.ingestion.reader import NEWEST_PARSER, Adjustment, Gap, Kind, Mode,
 
 @dataclass(frozen=True)
 class Delivery:
-    """What a vendor handed over, untouched, and how to read it."""
+    """What a vendor handed over, untouched, and how to read it.
 
-    payload: bytes
-    name: str  # the file or endpoint that it came from, for people
+    Attributes:
+        held: Its bytes; or, of what may not fit into memory, the file that has them.
+        name: The file or endpoint that it came from, for people.
+    """
+
+    held: bytes | Path
+    name: str
     reader: Reader
+
+    @property
+    def payload(self) -> bytes:
+        """The bytes, whole.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        return self.held.read_bytes() if isinstance(self.held, Path) else self.held
 
 
 @dataclass(frozen=True)
@@ -109,6 +124,10 @@ class PayloadStore(Protocol):
 
     def put(self, payload: bytes) -> str:
         """Keep the payload unless it is kept already; return its key."""
+        ...
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Keep the file under the key of its content unless it is kept already, without holding it whole."""
         ...
 
     def get(self, key: str, sha256: str) -> bytes:

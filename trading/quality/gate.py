@@ -78,14 +78,7 @@ def judge(kind: Kind, candidates: list[Candidate], facts: Facts) -> Verdict:
 def _judged(kind: Kind, candidates: list[Candidate], facts: Facts) -> Verdict:
     if not candidates:
         return Verdict([], [], [])
-    broken: dict[int, dict[str, str]] = defaultdict(dict)
-    checks = []
-    for result in _validated(kind, candidates, facts):
-        rule, columns = result.expectation_config.meta["rule"], _columns(result.expectation_config.kwargs)
-        places = result.result["unexpected_index_list"]
-        checks.append(Check(rule, columns, len(candidates), len(places)))
-        for place in places:
-            broken[place].setdefault(rule, f"{columns}: expected that {RULES[rule]}")
+    broken, checks = broken_rules(kind, staging_frame(kind, candidates, facts), len(candidates))
     defects = {
         (candidates[at].number, rule): candidates[at].defect(rule, detail)
         for at in sorted(broken)
@@ -94,10 +87,27 @@ def _judged(kind: Kind, candidates: list[Candidate], facts: Facts) -> Verdict:
     # A row of a file is good or not as a whole: one that holds two actions is not published by half.
     refused = {number for number, _ in defects}
     good = [candidate for candidate in candidates if candidate.number not in refused]
-    return Verdict(good, list(defects.values()), sorted(checks, key=lambda check: (check.rule, check.columns)))
+    return Verdict(good, list(defects.values()), checks)
 
 
-def _validated(kind: Kind, candidates: list[Candidate], facts: Facts) -> list[Any]:
+def broken_rules(kind: Kind, frame: Any, rows: int) -> tuple[dict[int, dict[str, str]], list[Check]]:
+    """Judge a staged frame: return its rows that break something (place -> rule -> what was expected), and every check.
+
+    Raises:
+        QualityError: a rule could not be judged.
+    """
+    broken: dict[int, dict[str, str]] = defaultdict(dict)
+    checks = []
+    for result in _validated(kind, frame):
+        rule, columns = result.expectation_config.meta["rule"], _columns(result.expectation_config.kwargs)
+        places = result.result["unexpected_index_list"]
+        checks.append(Check(rule, columns, rows, len(places)))
+        for place in places:
+            broken[place].setdefault(rule, f"{columns}: expected that {RULES[rule]}")
+    return broken, sorted(checks, key=lambda check: (check.rule, check.columns))
+
+
+def _validated(kind: Kind, staged_rows: Any) -> list[Any]:
     """Run the suite. Great Expectations never raises, and reports its own mistakes as results: those raise here."""
     gx = great_expectations()
     context = gx.get_context(mode="ephemeral")
@@ -108,7 +118,7 @@ def _validated(kind: Kind, candidates: list[Candidate], facts: Facts) -> list[An
         name=kind, data=frame.add_batch_definition_whole_dataframe("batch"), suite=suite
     )
     results = context.validation_definitions.add(definition).run(
-        batch_parameters={"dataframe": staging_frame(kind, candidates, facts)},
+        batch_parameters={"dataframe": staged_rows},
         result_format={"result_format": "COMPLETE"},
     )
     for result in results.results:
@@ -121,7 +131,13 @@ def staging_frame(kind: Kind, candidates: list[Candidate], facts: Facts) -> Any:
     """Return the candidates as a pandas frame, one row each, with the facts that rules compare them to."""
     import pandas as pd
 
-    frame = pd.DataFrame([candidate.values for candidate in candidates])
+    return staged(kind, pd.DataFrame([candidate.values for candidate in candidates]), facts)
+
+
+def staged(kind: Kind, frame: Any, facts: Facts) -> Any:
+    """Return a pandas frame of rows as the gate wants it: with the facts that rules compare them to, typed."""
+    import pandas as pd
+
     frame["received_at"] = facts.received_at
     frame["first_live_at"] = facts.first_live_at if facts.mode == "history" else None
     if kind == "prices":

@@ -40,7 +40,7 @@ class Files:
     default_mode: Mode = "history"
 
     def deliver(self, kind: Kind, partition: str | None) -> Delivery:
-        """Return the file's bytes, untouched.
+        """Return the file, untouched.
 
         Raises:
             InputError: the file is not there, or neither CSV nor Parquet by its name.
@@ -48,6 +48,7 @@ class Files:
         described = (format_of(self.file.name), self.columns, self.interval, self.adjustment, self.calendar, partition)
         reader = Reader(kind, *described, NEWEST_PARSER[kind], self.gap)
         try:
-            return Delivery(self.file.read_bytes(), self.file.name, reader)
+            self.file.open("rb").close()
         except OSError as error:
             raise InputError(f"expected a file to read at {self.file}, found: {error.strerror}") from error
+        return Delivery(self.file, self.file.name, reader)
