@@ -27,6 +27,9 @@ COMMANDS: Mapping[str, Door] = {
     "ingest": Door("orchestration.commands.ingest", "ingest", "Take in prices, actions, news, members or trades."),
     "sources": Door("orchestration.commands.sources", "sources", "Vendors, their order, and where they disagree."),
     "features": Door("orchestration.commands.features", "features", "Feature rows as they were known at a time."),
+    "charts": Door(
+        "orchestration.commands.charts", "charts", "Bars by ticks, volume, money, range, Renko, Heikin-Ashi or time."
+    ),
     "explain": Door("orchestration.commands.explain", "explain", "Why a fill happened, or a decision sent no order."),
     "replay": Door("orchestration.commands.replay", "replay", "Decide again and compare, bit for bit."),
     "models": Door(

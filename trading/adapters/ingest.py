@@ -16,6 +16,7 @@ import psycopg
 from trading.adapters import warehouse
 from trading.adapters.bar_batch import BarBatch
 from trading.adapters.batch_report import Judged, NewRows, recorded_values, report_of_judged, report_of_recorded
+from trading.adapters.chart_bars import advance_charts
 from trading.adapters.completeness import publish_session_quality
 from trading.adapters.instruments import publish_drafts
 from trading.adapters.later_drops import confirm_later_drops
@@ -99,6 +100,8 @@ def ingest(
         confirm_later_drops(database_url, object_store, batch)
     # Also after "already ingested": a run that died between publishing and deriving is completed by the next one.
     warehouse.advance_features(database_url)
+    if kind in ("prices", "trades"):
+        advance_charts(database_url)
     return report
 
 
