@@ -16,10 +16,12 @@ from assets.training import BASELINE, CHALLENGER, CHAMPION, LEARNER, OTHER_SEEDS
 from feature_store.services import FeatureService
 from feature_store.snapshots import Snapshot, read_snapshot
 from trading.adapters.backtests import BacktestTerms, record_backtest
+from trading.adapters.instruments import calendars_of
 from trading.adapters.object_store import ObjectStore
 from trading.adapters.postgres import Warehouse
 from trading.adapters.registry import LoadedModel, ModelRegistry
 from trading.backtest import BacktestResult, BacktestSettings
+from trading.evaluation.annualisation import bars_per_year
 from trading.evaluation.gate import Evidence, Verdict, judge
 from trading.evaluation.judging import evidence_on
 from trading.evaluation.metrics import performance
@@ -110,10 +112,16 @@ def _judge(
         **_embargo_kept(learned, scope, warehouse, payloads, prepared),
         seeds=_other_seeds(registry, learned),
         champion_window=_as_read_by(standing, scope, warehouse, prepared),
+        bars_per_year=_bars_per_year(warehouse, scope, prepared),
     )
     verdict = judge(evidence)
-    _keep(warehouse, scope, prepared, ((standing, evidence.champion), (learned, evidence.challenger)))
+    _keep(warehouse, scope, prepared, ((standing, evidence.champion), (learned, evidence.challenger)), evidence)
     return _judged(champion, challenger, verdict, evidence)
+
+
+def _bars_per_year(warehouse: Warehouse, scope: MarketScope, prepared: Prepared) -> int:
+    with warehouse.connection() as conn:
+        return bars_per_year(scope.interval, calendars_of(conn, prepared.symbols).values())
 
 
 def _embargo_kept(
@@ -153,7 +161,11 @@ def _other_seeds(registry: ModelRegistry, learned: LoadedModel) -> list[Decision
 
 
 def _keep(
-    warehouse: Warehouse, scope: MarketScope, prepared: Prepared, runs: tuple[tuple[LoadedModel, BacktestResult], ...]
+    warehouse: Warehouse,
+    scope: MarketScope,
+    prepared: Prepared,
+    runs: tuple[tuple[LoadedModel, BacktestResult], ...],
+    evidence: Evidence,
 ) -> None:
     with warehouse.connection() as conn:
         for model, result in runs:
@@ -168,4 +180,4 @@ def _keep(
                 snapshot_id=model.card.snapshot_id,
                 settings=BacktestSettings(),
             )
-            record_backtest(conn, terms, result, performance(result).to_dict())
+            record_backtest(conn, terms, result, performance(result, evidence.bars_per_year).to_dict())

@@ -20,6 +20,7 @@ from trading.errors import InputError
 from trading.ingestion.payload import COLUMNS
 from trading.ingestion.ports import Source
 from trading.ingestion.reader import Adjustment, Kind, Mode
+from trading.intervals import refuse_other_than_daily
 from trading.scope_terms import ScopeTerms
 from trading.windows import Windows, windows_of
 
@@ -127,8 +128,9 @@ class MarketScope(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         Raises:
             InputError: the source has no bars yet, or none of a symbol or of a universe that was asked for; or the
-                history is too short.
+                history is too short; or the interval is not 1d.
         """
+        refuse_other_than_daily(self.interval, "models are trained, judged and traded on daily bars")
         asked = self._asked_symbols(conn) if self.symbols else None
         rows = conn.execute(_SESSIONS, [self.source, self.interval, asked, asked])
         timestamps = [row[0].astimezone(UTC) for row in rows]

@@ -36,6 +36,7 @@ from feature_store.rows import FeatureRow
 from feature_store.services import FeatureService
 from feature_store.views import DAILY
 from trading.errors import NaiveTimeError
+from trading.intervals import refuse_other_than_daily
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -275,6 +276,8 @@ class FeatureStore:
         return None if found is None else to_row(series, found)
 
     def _series(self, service: FeatureService, interval: str, source: str | None) -> Series:
+        if service.view == "features.daily":
+            refuse_other_than_daily(interval, "features.daily has a row")
         return replace(self._series_of(self._definition(service.definition)), interval=interval, source=source)
 
     @staticmethod

@@ -100,6 +100,16 @@ class Interval:
         return label.replace(year=months // 12, month=months % 12 + 1)
 
 
+def refuse_other_than_daily(interval: str, what: str) -> None:
+    """Raise InputError where `what` is asked for on another interval than the one it knows.
+
+    Raises:
+        InputError: the interval is not 1d.
+    """
+    if Interval.stored(interval).name != "1d":
+        raise InputError(f"expected the interval 1d, found {interval!r}: {what}, once a session; ask for 1d")
+
+
 @lru_cache(maxsize=64)  # asked for each bar
 def _named(name: str) -> Interval:
     found = _NAME.fullmatch(name)

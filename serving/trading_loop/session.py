@@ -23,6 +23,7 @@ from trading.adapters.ledger_rows import session_id_of
 from trading.adapters.recalls import open_recalls, refuse_recalled
 from trading.costs import Costs
 from trading.errors import InputError, ModelError, NaiveTimeError
+from trading.intervals import refuse_other_than_daily
 from trading.portfolio import Portfolio
 from trading.risk import RiskLimits
 
@@ -68,6 +69,7 @@ class SessionTerms:
         """Refuse terms that no session could follow."""
         if not self.symbols or len(set(self.symbols)) != len(self.symbols):
             raise InputError(f"expected one or more different symbols, found {list(self.symbols)}")
+        refuse_other_than_daily(self.interval, "a trading session decides on daily bars")
         if self.first_timestamp.tzinfo is None or self.last_timestamp.tzinfo is None:
             raise NaiveTimeError(
                 f"expected times with a zone, found {self.first_timestamp} and {self.last_timestamp}; add one"

@@ -24,7 +24,7 @@ from typing import Any
 from trading.backtest import BacktestResult
 from trading.errors import InputError
 from trading.evaluation.bootstrap import lead_p_value
-from trading.evaluation.metrics import Performance, equity_path, performance, simple_returns
+from trading.evaluation.metrics import BARS_PER_YEAR, Performance, equity_path, performance, simple_returns
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Evidence:
         training_last: The last session any of the training saw.
         sessions_between: Sessions after `training_last` and before the window: the embargo that was kept.
         seeds: The same training under other seeds, for the spread; empty for a rule, which has no seed.
+        bars_per_year: What yearly numbers are scaled by.
     """
 
     challenger: BacktestResult
@@ -54,6 +55,7 @@ class Evidence:
     training_last: date
     sessions_between: int
     seeds: Sequence[BacktestResult] = ()
+    bars_per_year: int = BARS_PER_YEAR
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,9 @@ def judge(evidence: Evidence, terms: GateTerms | None = None) -> Verdict:
     asked = terms or GateTerms()
     first, last, bars = _window(evidence)
     found = {
-        "challenger": performance(evidence.challenger),
-        "champion": performance(evidence.champion),
-        "buy_and_hold": performance(evidence.buy_and_hold),
+        "challenger": performance(evidence.challenger, evidence.bars_per_year),
+        "champion": performance(evidence.champion, evidence.bars_per_year),
+        "buy_and_hold": performance(evidence.buy_and_hold, evidence.bars_per_year),
     }
     seeds = [performance(result).total_return for result in evidence.seeds]
     p_value = _p_value(evidence, found, asked)

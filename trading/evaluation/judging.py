@@ -7,6 +7,7 @@ from datetime import date
 
 from trading.backtest import BacktestSettings, run_backtest
 from trading.evaluation.gate import Evidence
+from trading.evaluation.metrics import BARS_PER_YEAR
 from trading.ports import DecisionModel
 from trading.series import MarketSeries
 from trading.strategy import BuyAndHold
@@ -22,6 +23,7 @@ def evidence_on(
     seeds: Sequence[DecisionModel] = (),
     settings: BacktestSettings | None = None,
     champion_window: Sequence[MarketSeries] | None = None,
+    bars_per_year: int = BARS_PER_YEAR,
 ) -> Evidence:
     """Return the backtests of challenger, champion, buy-and-hold and the other seeds over `window`.
 
@@ -30,6 +32,7 @@ def evidence_on(
         seeds: The challenger's training under other seeds.
         sessions_between: Sessions after `training_last` and before the window.
         champion_window: The same bars with the features that the champion reads, where those are others.
+        bars_per_year: What yearly numbers are scaled by.
     """
     return Evidence(
         challenger=run_backtest(challenger, window, settings),
@@ -38,4 +41,5 @@ def evidence_on(
         training_last=training_last,
         sessions_between=sessions_between,
         seeds=[run_backtest(model, window, settings) for model in seeds],
+        bars_per_year=bars_per_year,
     )

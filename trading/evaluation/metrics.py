@@ -1,5 +1,5 @@
-"""What an equity path is worth. Conventions: simple returns per bar, no risk-free rate, 252 bars a year, fractions
-not percent.
+"""What an equity path is worth. Conventions: simple returns per bar, no risk-free rate, fractions not percent, 252 bars
+a year unless the caller says how many its interval and calendar have (annualisation.py).
 
 Drawdowns are negative numbers from a peak. A path that cannot have a number (one bar, no movement) has 0.0, as stated
 per metric; empyrical leaves NaN there.
