@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestration.fetch_progress import FetchProgress, Stop, stoppable
 from trading.errors import InputError
 from trading.ingestion.reader import Gap, Kind, Mode
 
@@ -42,7 +45,7 @@ def is_vendor(name: str) -> bool:
 
 
 def fetch_from_vendor(wanted: Wanted, *, as_json: bool) -> None:
-    """Fetch and ingest what is wanted; each page is told on stderr as it is published.
+    """Fetch and ingest what is wanted, and say how far it is; Ctrl-C ends it after the page in hand.
 
     Raises:
         TradeloomError: as `trading.adapters.fetching.fetch`; run the same command again to go on.
@@ -51,18 +54,20 @@ def fetch_from_vendor(wanted: Wanted, *, as_json: bool) -> None:
     from trading.adapters.sources.registry import vendor_named
 
     vendor = vendor_named(wanted.source or "")
+    vendor.refuse_unless_offered(wanted.kind, wanted.interval)
     mode = wanted.mode or vendor.default_mode
-    ask = _ask(wanted, mode, wanted.calendar or vendor.calendar)
-    with vendor.calls(os.environ) as calls:
+    engines = _engines()
+    ask = _ask(wanted, mode, wanted.calendar or vendor.calendar, engines["database_url"])
+    with _told(ask, as_json) as (progress, stop), vendor.calls(os.environ) as calls:
         report = fetch(
-            vendor,
+            stop.between_pages(vendor),
             ask,
             calls,
-            **_engines(),
+            **engines,
             mode=mode,
             any_end=mode == "history" and wanted.last is None,
             max_bad_share=wanted.max_bad_share,
-            after_page=lambda so_far, page: click.echo(f"{page.name}: {so_far.rows_published} rows so far", err=True),
+            after_page=progress.after_page,
         )
     _define()
     click.echo(json.dumps(report.as_dict()) if as_json else report.sentence())
@@ -75,21 +80,48 @@ def fetch_by_lists(wanted: Wanted, *, as_json: bool) -> None:
     if wanted.max_bad_share is not None:
         raise InputError("expected --max-bad-share with a --source, found none; a list goes on to its next source")
     mode = wanted.mode or "history"
-    ask = _ask(wanted, mode, wanted.calendar or "XNYS")
-    served = fetch_in_order(ask, environ=os.environ, **_engines(), calendar=wanted.calendar, mode=mode)
+    engines = _engines()
+    ask = _ask(wanted, mode, wanted.calendar or "XNYS", engines["database_url"])
+    with _told(ask, as_json) as (progress, stop):
+        served = fetch_in_order(
+            ask,
+            environ=os.environ,
+            **engines,
+            calendar=wanted.calendar,
+            mode=mode,
+            any_end=mode == "history" and wanted.last is None,
+            each_vendor=stop.between_pages,
+            after_symbol=lambda done, one: progress.after_symbol(done, one.sentence()),
+        )
     _define()
     click.echo(json.dumps([one.as_dict() for one in served]) if as_json else "\n".join(s.sentence() for s in served))
     if any(one.source is None for one in served):
         sys.exit(1)
 
 
-def _ask(wanted: Wanted, mode: Mode, calendar: str) -> Ask:
-    from trading.adapters.asking import ask_of, symbols_of
+@contextmanager
+def _told(ask: Ask, as_json: bool) -> Iterator[tuple[FetchProgress, Stop]]:
+    progress = FetchProgress(ask.symbols, quiet=as_json)
+    with stoppable(lambda word: click.echo(f"tradeloom: {word}", err=True)) as stop:
+        try:
+            yield progress, stop
+        finally:
+            progress.end()
 
+
+def _ask(wanted: Wanted, mode: Mode, calendar: str, url: str) -> Ask:
+    from trading.adapters.asked_symbols import asked_symbols, names_a_universe
+    from trading.adapters.asking import ask_of, symbols_of
+    from trading.adapters.postgres import connection
+
+    now, names = datetime.now(UTC), symbols_of(wanted.symbols)
+    if names_a_universe(names) and wanted.first is not None:
+        with connection(url) as conn:
+            names = asked_symbols(conn, names, wanted.first, wanted.last or now.date(), now)
     return ask_of(
         wanted.kind,
-        symbols_of(wanted.symbols),
-        now=datetime.now(UTC),
+        names,
+        now=now,
         mode=mode,
         first=wanted.first,
         last=wanted.last,

@@ -20,7 +20,11 @@ from trading.errors import InputError, NaiveTimeError
     "source_name",
     help="Who delivers: sample, files, or a vendor such as yfinance. Default: by each symbol's list of sources.",
 )
-@click.option("--symbols", default="", help="What a vendor is asked for: AAPL,MSFT.")
+@click.option(
+    "--symbols",
+    default="",
+    help="What a vendor is asked for: AAPL,MSFT; @NAME is whoever belonged to the universe NAME from --from to --to.",
+)
 @click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="The first day that a vendor is asked for.")
 @click.option(
     "--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="The last day, included. Default: yesterday; --live: now."
@@ -85,7 +89,8 @@ def ingest(
 
     The same payload again adds nothing. Rows that break a rule are kept in raw.quarantined_rows with the rule.
 
-    A vendor is asked page by page, and each page is a batch. Stopped anywhere, the same command goes on from there.
+    A vendor is asked page by page, and each page is a batch. Stopped anywhere (Ctrl-C), the same command goes on from
+    there.
     """
     from orchestration.commands.fetch import Wanted, fetch_by_lists, fetch_from_vendor, is_vendor, refuse_options
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from trading.adapters.fetching import FetchReport, fetch
 from trading.adapters.postgres import connection
-from trading.adapters.source_orders import PassedOver, order_of, record_served
+from trading.adapters.source_orders import PassedOver, order_of, record_served, unserved
 from trading.adapters.sources.registry import vendor_named
 from trading.adapters.sources.vendor import Vendor
 from trading.adapters.warehouse import newest_watermark
@@ -48,15 +48,22 @@ def fetch_in_order(
     calendar: str | None = None,
     mode: Mode = "history",
     run_id: str | None = None,
+    any_end: bool = False,
+    each_vendor: Callable[[Vendor], Vendor] = lambda vendor: vendor,
+    after_symbol: Callable[[int, Served], None] = lambda done, served: None,
 ) -> list[Served]:
     """Fetch each symbol from the first source of its list that has it; return who served which.
 
     A source is passed over if it does not answer, refuses, does not offer what is asked, sends what cannot be read, or
-    has no row of it. Who served is in `raw.served`; each bar has its source anyway.
+    has no row of it. Who served is in `raw.served`; each bar has its source anyway. Stopped, the same call goes on with
+    the symbols that are missing.
 
     Args:
         ask: All the symbols; each source is asked for them one by one.
         calendar: The exchange calendar of symbols that are not known yet; each source's own where None.
+        any_end: Go on with a call that was stopped up to an earlier end too: where the caller named none.
+        each_vendor: What to put around each vendor that is asked.
+        after_symbol: Told of each symbol: how many of all are done, and what became of it.
 
     Raises:
         InputError: a symbol has no list, or its list names a source that is no vendor; nothing was fetched.
@@ -65,12 +72,16 @@ def fetch_in_order(
     vendors = _vendors(ask, clock(), database_url)
     options: dict[str, Any] = {"clock": clock, "database_url": database_url, "object_store": object_store}
     options |= {"mode": mode, "run_id": run_id}
-    outcomes = []
-    for symbol, order in vendors.items():
+    with connection(database_url) as conn:
+        end, missing = unserved(conn, ask, any_end=any_end)
+    ask, outcomes = replace(ask, end=end), []
+    for done, symbol in enumerate(missing, len(ask.symbols) - len(missing) + 1):
+        order = [each_vendor(vendor) for vendor in vendors[symbol]]
         served = _served(replace(ask, symbols=(symbol,)), order, calendar, environ, options)
         with connection(database_url) as conn:
             record_served(conn, ask, symbol, served.source, served.passed_over)
         outcomes.append(served)
+        after_symbol(done, served)
     return outcomes
 
 

@@ -56,6 +56,20 @@ class Memberships:
                 standing = change.is_member  # the latest date comes last, and of one date the latest version
         return standing
 
+    def ever_members(self, first: date, last: date, as_of: datetime) -> list[str]:
+        """Return who belonged on any day from `first` to `last`, both included, as known at `as_of`; in name order."""
+        source = self.serving(as_of)
+        return sorted(
+            symbol
+            for (stated_by, symbol), changes in self.changes.items()
+            if stated_by == source
+            and any(
+                self.is_member(symbol, day, as_of)
+                for day in {first, *(change.effective_date for change in changes)}
+                if first <= day <= last
+            )
+        )
+
 
 def memberships(conn: psycopg.Connection, universe: str, watermark: int) -> Memberships:
     """Return every change of a universe that was published up to a watermark."""

@@ -26,6 +26,23 @@ where o.kind = %s and o.known_at <= %s and o.watermark <= %s
 order by o.symbol nulls first, o.known_at desc, o.watermark desc
 """
 
+# How often each symbol was dealt with up to the end that was asked for last.
+_TIMES = """
+with asked as (
+    select s.symbol, s.range_to, s.served_id
+    from raw.served as s
+    where s.kind = %(kind)s and s.interval = %(interval)s and s.range_from = %(start)s
+        and s.symbol = any(%(symbols)s) and (%(any_end)s or s.range_to = %(end)s)
+),
+
+newest as (select a.range_to from asked as a order by a.served_id desc limit 1)
+
+select a.range_to, a.symbol, count(*)
+from asked as a
+inner join newest as n on a.range_to = n.range_to
+group by a.range_to, a.symbol
+"""
+
 _DISAGREEMENTS = """
 select d.symbol, d.interval, d.timestamp, d.source, d.other_source, d.field, d.price, d.other_price, d.difference
 from raw.source_disagreements_as_of(%s, %s, %s, %s) as d
@@ -101,6 +118,23 @@ def record_served(
         "values (%s, %s, %s, %s, %s, %s, %s, %s)",
         (*values, Jsonb([asdict(one) for one in passed_over]), current_trace_id()),
     )
+
+
+def unserved(conn: psycopg.Connection[Any], ask: Ask, *, any_end: bool) -> tuple[datetime, list[str]]:
+    """Return the end up to which to ask, and which of the symbols are still to be dealt with, in their order.
+
+    A call deals with every symbol once, so one that was dealt with less often than another was left by a stopped call.
+    Where none was, all are to be dealt with anew.
+
+    Args:
+        any_end: A call up to another end counts as well.
+    """
+    asked = {"kind": ask.kind, "interval": ask.interval, "start": ask.start, "end": ask.end, "any_end": any_end}
+    found = conn.execute(_TIMES, asked | {"symbols": list(ask.symbols)}).fetchall()
+    times = {symbol: number for _, symbol, number in found}
+    most = max(times.values(), default=0)
+    missing = [symbol for symbol in ask.symbols if times.get(symbol, 0) < most]
+    return (found[0][0], missing) if missing else (ask.end, list(ask.symbols))
 
 
 def disagreements(
