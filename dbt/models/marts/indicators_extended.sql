@@ -1,4 +1,4 @@
-{% set max_gap = {'1d': '15 days', '1w': '21 days', '1mo': '62 days', 'other': '10 days'} %}
+{% set max_gap = longest_gaps() %}
 {{ config(
     materialized='versioned',
     parameters={
