@@ -13,6 +13,7 @@ from news_protocols import MARKETS, TECH, feeds, newsapi
 from vendor_cases import BEGIN, CASES, FEEDS, WORDS, Case
 from vendor_server import Reply, Request, VendorServer, json_reply, refusing
 
+from trading.adapters.fetching import possible
 from trading.adapters.sources.registry import vendor_named
 from trading.errors import (
     CredentialsError,
@@ -23,6 +24,7 @@ from trading.errors import (
     VendorUnavailableError,
 )
 from trading.ingestion.candidates import parse
+from trading.ingestion.ports import Ask
 from trading.ingestion.reader import Reader
 
 BY_NAME = {case.name: case for case in CASES}
@@ -60,7 +62,7 @@ class TestAlpaca:
         assert case.vendor.name == "alpaca:iex"
         assert {request.query["feed"] for request in requests} == {"iex"}
         assert pages[0].reader.details == {"feed": "iex"}
-        with pytest.raises(InputError, match="one of sip, iex; found 'otc'"):
+        with pytest.raises(InputError, match="one of sip, iex, realtime; found 'otc'"):
             vendor_named("alpaca:otc")
 
     def test_bars_before_and_after_the_regular_session_are_left_out(self):
@@ -348,6 +350,17 @@ class TestRss:
         assert len(set(names)) == 2  # two addresses are two feeds, though their names may not say why
         kept = "".join(f"{page.name}{page.cursor}{page.reader.as_dict()}" for page in pages)
         assert "t0ken" not in kept + str(refused.value) + caplog.text
+
+
+def test_no_bar_is_asked_for_before_its_lag_is_over_and_a_live_poll_begins_earlier_by_the_lag():
+    now = datetime(2024, 1, 5, 15, 0, tzinfo=UTC)
+    ask = Ask("prices", ("AAPL",), "1m", datetime(2024, 1, 4, tzinfo=UTC), now)
+    alpaca_asked = possible(vendor_named("alpaca"), ask, "live", now)
+    assert (alpaca_asked.start, alpaca_asked.end) == (ask.start - timedelta(minutes=15), now - timedelta(minutes=15))
+    assert possible(vendor_named("alpaca"), replace(ask, end=ask.start), "history", now) == replace(ask, end=ask.start)
+    # The Developer plan shows an article a day late: yesterday's poll could not see what was written after it began.
+    news = possible(vendor_named("newsapi"), replace(ask, kind="news"), "live", now)
+    assert (news.start, news.end) == (datetime(2024, 1, 3, tzinfo=UTC), now)
 
 
 def test_an_ask_that_changed_does_not_go_on_with_the_old_cursor():

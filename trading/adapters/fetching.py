@@ -138,9 +138,9 @@ def fetch(
         progress = fetch_log.unfinished(database_url, vendor, mode, ask, any_end=any_end)
         if progress is None:
             progress = fetch_log.begin(database_url, vendor, mode, ask, clock(), run_id)
-        asked = replace(ask, end=progress.end)
+        asked = possible(vendor, replace(ask, end=progress.end), mode, clock())
         report = FetchReport(vendor.name, ask.kind, progress.end, pages_before=progress.pages)
-        for page in vendor.pages(asked, progress.cursor, calls):
+        for page in vendor.pages(asked, progress.cursor, calls) if asked.start < asked.end else ():
             _refuse_secrets(vendor, page, calls)
             batch = ingest(
                 _PageSource(vendor.name, page),
@@ -163,6 +163,16 @@ def fetch(
 def _recording(progress: Progress, report: FetchReport, page: Page) -> Callable[[Any, int], None]:
     number = progress.pages + report.pages + 1
     return lambda conn, batch_id: fetch_log.record_page(conn, progress.fetch_id, number, page.cursor, batch_id)
+
+
+def possible(vendor: Vendor, ask: Ask, mode: Mode, now: datetime) -> Ask:
+    """Return what the vendor can have of an ask: no bar before its lag is over, which some refuse to be asked for.
+
+    A live poll begins earlier by the lag: what happened before the last poll may have come only since.
+    """
+    start = ask.start - vendor.lag if mode == "live" else ask.start
+    end = min(ask.end, now - vendor.lag) if ask.kind == "prices" else ask.end
+    return replace(ask, start=start, end=end)
 
 
 def _refuse_too_early(vendor: Vendor, ask: Ask, now: datetime) -> None:
