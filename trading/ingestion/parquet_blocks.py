@@ -88,8 +88,11 @@ def _shortest(column: Any) -> Any:
     import numpy as np
     import pyarrow as pa
 
-    distinct, places = np.unique(column.to_numpy(zero_copy_only=False), return_inverse=True)
-    return pa.array(np.array([float(str(value)) for value in distinct], dtype="float64")[places])
+    narrow = column.to_numpy(zero_copy_only=False)
+    bits = narrow.view(f"uint{narrow.itemsize * 8}")  # 0 and -0 are two
+    distinct, places = np.unique(bits, return_inverse=True)
+    values = [float(str(value)) for value in distinct.view(narrow.dtype)]
+    return pa.array(np.array(values, dtype="float64")[places])
 
 
 def _plain(column: Any) -> Any:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading.identity import at_scale
@@ -17,9 +17,10 @@ from trading.ingestion.rows import RawRow
 NAMES = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), min_size=1, max_size=200)
 PRICES = st.integers(0, 10**15 - 1).map(lambda units: at_scale(Decimal(units).scaleb(-6), 6))
 VOLUMES = st.integers(0, 10**20 - 1).map(lambda units: at_scale(Decimal(units).scaleb(-8), 8))
-MOMENTS = st.datetimes(datetime(1901, 1, 1), datetime(2200, 1, 1))
+MOMENTS = st.datetimes(datetime(1901, 1, 1), datetime(2200, 1, 1))  # noqa: DTZ001 hypothesis wants none
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(NAMES, MOMENTS, *[PRICES] * 4, VOLUMES, MOMENTS, MOMENTS), min_size=1, max_size=5))
 def test_the_identity_of_a_bar_is_that_of_its_row(bars: list[tuple]) -> None:  # type: ignore[type-arg]
     columns = ("symbol", "timestamp", *NUMBERS, "nominal_at", "known_at")
