@@ -7,7 +7,6 @@ it, once for each epoch (docs/chart-bars.md), up to where bars are again those t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -211,7 +210,7 @@ class _Rewriting:
         self.written += chart_rows.write_versions(self.conn, self.series, versions, self.own)
 
 
-def _fed(machine: Machine, block: Prints | list[Print]) -> Iterable[ClosedBar]:
+def _fed(machine: Machine, block: Prints | list[Print]) -> list[ClosedBar]:
     if isinstance(block, Prints):
         return feed_many(machine, block)
     return [bar for one in block for bar in machine.feed(one)]

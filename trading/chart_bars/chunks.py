@@ -2,32 +2,32 @@
 
 Where a bar closes is found in one of three ways: by arithmetic (tick), by a search in running sums (volume, dollar), or
 by one pass over the prices (range, Renko) or the periods (over time). All else of the bars are reductions. What might
-not fit 64 bits is fed print by print.
+not fit 64 bits is halved, and at last fed print by print.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-
 import numpy as np
 
 from trading.chart_bars.chart import BY_PRICE
-from trading.chart_bars.closed import ClosedBars
+from trading.chart_bars.closed import ClosedBar
 from trading.chart_bars.machine import Machine, brick_limits, bricks
 from trading.chart_bars.prints import Column, Prints
+from trading.chart_bars.state import State
 
-FEW = 16  # below it a loop is faster than a dozen calls of numpy
+FEW = 16  # prints below which a loop is faster than a dozen calls of numpy
+MANY = 12  # bars above which their columns are made at once
 _SAFE = 2**62
 _NEVER = 2**63 - 1
 
 
-def feed_many(machine: Machine, prints: Prints) -> ClosedBars:
+def feed_many(machine: Machine, prints: Prints) -> list[ClosedBar]:
     """Feed all prints, in their order; return the bars that they close.
 
     Raises:
         InputError: as `Machine.feed`.
     """
-    closed = ClosedBars()
+    closed: list[ClosedBar] = []
     if len(prints) and machine.chart.style in BY_PRICE and prints.open is not prints.close:
         close = prints.close
         prints = Prints(prints.at, prints.trade_ids, close, close, close, close, prints.size, prints.known_at)
@@ -35,86 +35,76 @@ def feed_many(machine: Machine, prints: Prints) -> ClosedBars:
     return closed
 
 
-def _feed(machine: Machine, prints: Prints, closed: ClosedBars) -> None:
+def _feed(machine: Machine, prints: Prints, closed: list[ClosedBar]) -> None:
     if len(prints) < FEW:
-        _feed_each(machine, prints, closed)
-    elif not _fits(machine, prints):
+        for one in prints:
+            closed += machine.feed(one)
+    elif not _feed_whole(machine, prints, closed):
         middle = len(prints) // 2
         _feed(machine, prints.cut(0, middle), closed)
         _feed(machine, prints.cut(middle, len(prints)), closed)
-    elif machine.is_over_time:
+
+
+def _feed_whole(machine: Machine, prints: Prints, closed: list[ClosedBar]) -> bool:
+    """Feed the prints at once; False, with nothing done, where a sum over them might not fit 64 bits."""
+    style, state = machine.chart.style, machine.state
+    if int(prints.size.max()) * len(prints) + state.volume >= _SAFE:
+        return False
+    if style == "dollar":
+        return _feed_dollar(machine, prints, closed)
+    if machine.is_over_time:
         _feed_over_time(machine, prints, closed)
-    elif machine.chart.style == "renko":
+    elif style == "renko":
         _feed_renko(machine, prints, closed)
-    else:
-        ends = _ENDS[machine.chart.style](machine, prints)
+    elif style == "range":
+        _close_at(machine, prints, _range_ends(machine, prints), closed)
+    elif style == "tick":
+        ends = list(range(machine.threshold - state.count - 1, len(prints), machine.threshold))
         _close_at(machine, prints, ends, closed)
+    else:
+        totals = np.cumsum(prints.size)
+        ends = _sum_ends(totals, machine.threshold - state.volume, machine.threshold)
+        _close_at(machine, prints, ends, closed)
+    return True
 
 
-def _feed_each(machine: Machine, prints: Prints, closed: ClosedBars) -> None:
-    for one in prints:
-        for bar in machine.feed(one):
-            closed.add(bar)
-
-
-def _fits(machine: Machine, prints: Prints) -> bool:
-    """Tell whether no sum over these prints and the open bar can pass 64 bits."""
-    largest = int(prints.size.max()) * len(prints)
-    if machine.chart.style == "dollar":
-        price, size, _ = _money_units(prints)
-        if int(price.max()) * int(size.max()) * len(prints) >= _SAFE:
-            return False
-    return largest + machine.state.volume < _SAFE
-
-
-def _money_units(prints: Prints) -> tuple[Column, Column, int]:
-    """Return prices and sizes in units as large as they all allow, and what one product of units is worth.
-
-    Cents and whole shares are the rule: a product of millionths and hundred-millionths would hardly fit.
-    """
+def _feed_dollar(machine: Machine, prints: Prints, closed: list[ClosedBar]) -> bool:
+    """Count in units as large as prices and sizes allow: a product of millionths and hundred-millionths hardly fits."""
     price, price_unit = _coarsest(prints.close, (10_000, 100))
     size, size_unit = _coarsest(prints.size, (100_000_000, 10_000))
-    return price, size, price_unit * size_unit
+    if int(price.max()) * int(size.max()) * len(prints) >= _SAFE:
+        return False
+    totals, unit, carried = np.cumsum(price * size), price_unit * size_unit, machine.state.measure
+    ends = _sum_ends(totals, -((carried - machine.threshold) // unit), -(-machine.threshold // unit))
+    _close_at(machine, prints, ends, closed)
+    if machine.state.count:
+        closed_with = int(totals[ends[-1]]) if ends else 0
+        machine.state.measure = (int(totals[-1]) - closed_with) * unit + (0 if ends else carried)
+    return True
 
 
 def _coarsest(values: Column, units: tuple[int, ...]) -> tuple[Column, int]:
     for unit in units:
         whole = values // unit
-        if np.array_equal(whole * unit, values):
+        if not (whole * unit != values).any():
             return whole, unit
     return values, 1
 
 
-def _tick_ends(machine: Machine, prints: Prints) -> list[int]:
-    return list(range(machine.threshold - machine.state.count - 1, len(prints), machine.threshold))
-
-
-def _volume_ends(machine: Machine, prints: Prints) -> list[int]:
-    return _sum_ends(prints.size, machine.threshold - machine.state.volume, machine.threshold)
-
-
-def _dollar_ends(machine: Machine, prints: Prints) -> list[int]:
-    price, size, unit = _money_units(prints)
-    first, each = -((machine.state.measure - machine.threshold) // unit), -(-machine.threshold // unit)
-    return _sum_ends(price * size, first, each)
-
-
-def _sum_ends(amounts: Column, first: int, each: int) -> list[int]:
-    """Return where the running sum first reaches `first`, and from there on again and again `each`."""
-    totals, target = np.cumsum(amounts).tolist(), first
+def _sum_ends(totals: Column, first: int, each: int) -> list[int]:
+    """Return where a running sum first reaches `first`, and from there on again and again `each`."""
+    last, target = int(totals[-1]), first
     ends: list[int] = []
-    while target <= totals[-1]:
-        place = bisect_left(totals, target, ends[-1] + 1 if ends else 0)
-        ends.append(place)
-        target = totals[place] + each
+    while target <= last:
+        ends.append(int(totals.searchsorted(target)))
+        target = int(totals[ends[-1]]) + each
     return ends
 
 
 def _range_ends(machine: Machine, prints: Prints) -> list[int]:
-    state = machine.state
+    state, threshold = machine.state, machine.threshold
     ends: list[int] = []
     high, low = (state.high, state.low) if state.count else (0, _NEVER)
-    threshold = machine.threshold
     for place, price in enumerate(prints.close.tolist()):
         if low <= price <= high:
             continue
@@ -125,70 +115,77 @@ def _range_ends(machine: Machine, prints: Prints) -> list[int]:
     return ends
 
 
-_ENDS = {"tick": _tick_ends, "volume": _volume_ends, "dollar": _dollar_ends, "range": _range_ends}
-
-
-def _close_at(machine: Machine, prints: Prints, ends: list[int], closed: ClosedBars) -> None:
+def _close_at(machine: Machine, prints: Prints, ends: list[int], closed: list[ClosedBar]) -> None:
     """Close a bar with each print of `ends`; what comes after the last stays open."""
-    begin = 0
-    if ends and (machine.state.count or len(ends) == 1):
-        # The bar that is open already has a part before these prints; the reductions below know nothing of it.
-        begin = ends[0] + 1
-        _take(machine, prints.cut(0, begin))
-        at = int(prints.at[begin - 1])
-        closed.add(machine.close_bar(at, at))
-        ends = ends[1:]
-    if ends:
-        _close_whole(machine, prints, begin, np.array(ends), closed)
-        begin = ends[-1] + 1
-    _take(machine, prints.cut(begin, len(prints)))
+    if len(ends) <= MANY:
+        _close_each(machine, prints, ends, closed)
+        return
+    # The bar that is open may have a part before these prints; the columns know nothing of it.
+    _close_each(machine, prints.cut(0, ends[0] + 1), ends[:1], closed)
+    _close_together(machine.state, prints, ends[0] + 1, np.array(ends[1:]), closed)
+    if ends[-1] + 1 < len(prints):
+        _take(machine.state, prints, ends[-1] + 1, len(prints))
 
 
-def _close_whole(machine: Machine, prints: Prints, begin: int, ends: Column, closed: ClosedBars) -> None:
+def _close_each(machine: Machine, prints: Prints, ends: list[int], closed: list[ClosedBar]) -> None:
+    starts = [0, *(end + 1 for end in ends if end + 1 < len(prints))]
+    stops = [*starts[1:], len(prints)]
+    high = np.maximum.reduceat(prints.high, starts).tolist()
+    low = np.minimum.reduceat(prints.low, starts).tolist()
+    volume = np.add.reduceat(prints.size, starts).tolist()
+    known = np.maximum.reduceat(prints.known_at, starts).tolist()
+    for place, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+        _merge(machine.state, prints, start, stop, (high[place], low[place], volume[place], known[place]))
+        if place < len(ends):
+            at = machine.state.at
+            closed.append(machine.close_bar(at, at))
+
+
+def _close_together(state: State, prints: Prints, begin: int, ends: Column, closed: list[ClosedBar]) -> None:
     """Close bars that lie wholly inside these prints; one ends with each of `ends`, the first starts at `begin`."""
-    state, stop = machine.state, int(ends[-1]) + 1
+    stop = int(ends[-1]) + 1
     starts = np.concatenate(([begin], ends[:-1] + 1))
     local = starts - begin
     known = np.maximum.accumulate(prints.known_at[begin:stop])[ends - begin]
     at, ids = prints.at[ends].tolist(), [prints.trade_ids[place] for place in ends.tolist()]
     timestamps = prints.at[starts].tolist()
-    closed.timestamp += timestamps
-    closed.sequence += map(state.numbered, timestamps)
-    closed.ended_at += at
-    closed.closed_at += at
-    closed.open += prints.open[starts].tolist()
-    closed.high += np.maximum.reduceat(prints.high[begin:stop], local).tolist()
-    closed.low += np.minimum.reduceat(prints.low[begin:stop], local).tolist()
-    closed.close += prints.close[ends].tolist()
-    closed.volume += np.add.reduceat(prints.size[begin:stop], local).tolist()
-    closed.prints += (ends - starts + 1).tolist()
-    closed.known_at += np.maximum(known, state.known_at).tolist()
-    closed.last_at += at
-    closed.last_id += ids
-    state.known_at = closed.known_at[-1]
+    columns = (
+        *(timestamps, map(state.numbered, timestamps), at, at, prints.open[starts].tolist()),
+        np.maximum.reduceat(prints.high[begin:stop], local).tolist(),
+        np.minimum.reduceat(prints.low[begin:stop], local).tolist(),
+        prints.close[ends].tolist(),
+        np.add.reduceat(prints.size[begin:stop], local).tolist(),
+        (ends - starts + 1).tolist(),
+        np.maximum(known, state.known_at).tolist(),
+        *(at, ids),
+    )
+    closed += map(ClosedBar._make, zip(*columns, strict=True))
+    state.known_at = closed[-1].known_at
     state.at, state.trade_id = at[-1], ids[-1]
 
 
-def _take(machine: Machine, prints: Prints) -> None:
-    """Take prints into the open bar that close nothing."""
-    if not len(prints):
-        return
-    state = machine.state
+def _take(state: State, prints: Prints, start: int, stop: int) -> None:
+    """Take the prints from `start` to before `stop` into the open bar; they close nothing."""
+    part = slice(start, stop)
+    high, low = int(prints.high[part].max()), int(prints.low[part].min())
+    _merge(state, prints, start, stop, (high, low, int(prints.size[part].sum()), int(prints.known_at[part].max())))
+
+
+def _merge(state: State, prints: Prints, start: int, stop: int, found: tuple[int, int, int, int]) -> None:
+    """Merge prints into the open bar, or begin one with them; `found`: their high, low, volume and latest known_at."""
+    high, low, volume, known_at = found
     if state.count == 0:
-        state.start, state.open = int(prints.at[0]), int(prints.open[0])
-        state.high, state.low = int(prints.high[0]), int(prints.low[0])
-    state.count += len(prints)
-    state.high, state.low = max(state.high, int(prints.high.max())), min(state.low, int(prints.low.min()))
-    state.close = int(prints.close[-1])
-    state.volume += int(prints.size.sum())
-    if machine.chart.style == "dollar":
-        price, size, unit = _money_units(prints)
-        state.measure += int(np.dot(price, size)) * unit
-    state.at, state.trade_id = int(prints.at[-1]), prints.trade_ids[-1]
-    state.known_at = max(state.known_at, int(prints.known_at.max()))
+        state.start, state.open, state.high, state.low = int(prints.at[start]), int(prints.open[start]), high, low
+    else:
+        state.high, state.low = max(state.high, high), min(state.low, low)
+    state.count += stop - start
+    state.close = int(prints.close[stop - 1])
+    state.volume += volume
+    state.at, state.trade_id = int(prints.at[stop - 1]), prints.trade_ids[stop - 1]
+    state.known_at = max(state.known_at, known_at)
 
 
-def _feed_renko(machine: Machine, prints: Prints, closed: ClosedBars) -> None:
+def _feed_renko(machine: Machine, prints: Prints, closed: list[ClosedBar]) -> None:
     state, size, taken = machine.state, machine.threshold, 0
     prices = prints.close.tolist()
     if state.level is None:
@@ -197,19 +194,18 @@ def _feed_renko(machine: Machine, prints: Prints, closed: ClosedBars) -> None:
     for place, price in enumerate(prices):
         if lower < price < upper:
             continue
-        _take(machine, prints.cut(taken, place + 1))
+        _take(state, prints, taken, place + 1)
         taken = place + 1
-        for bar in bricks(state, price, size):
-            closed.add(bar)
+        closed += bricks(state, price, size)
         upper, lower = brick_limits(state, size)
-    _take(machine, prints.cut(taken, len(prints)))
+    if taken < len(prints):
+        _take(state, prints, taken, len(prints))
 
 
-def _feed_over_time(machine: Machine, prints: Prints, closed: ClosedBars) -> None:
+def _feed_over_time(machine: Machine, prints: Prints, closed: list[ClosedBar]) -> None:
     state, begin = machine.state, 0
-    known_at = max(state.known_at, int(prints.known_at.max()))
-    kept = machine.grid.trading(prints.at)
     known = np.maximum(np.maximum.accumulate(prints.known_at), state.known_at)
+    known_at, kept = int(known[-1]), machine.grid.trading(prints.at)
     if not kept.all():
         prints, known = prints.where(kept), known[kept]
     while begin < len(prints):
@@ -218,9 +214,9 @@ def _feed_over_time(machine: Machine, prints: Prints, closed: ClosedBars) -> Non
         assert span is not None, "what the grid marked has a period"
         if state.count and state.start != span.label:
             state.known_at = int(known[begin])
-            closed.add(machine.close_bar(machine.grid.end_of(state.start), at))
-        stop = max(int(machine.grid.first_after(prints.at, span)), begin + 1)
-        _take(machine, prints.cut(begin, stop))
+            closed.append(machine.close_bar(machine.grid.end_of(state.start), at))
+        stop = max(machine.grid.first_after(prints.at, span), begin + 1)
+        _take(state, prints, begin, stop)
         state.start = span.label
         begin = stop
     state.known_at = known_at

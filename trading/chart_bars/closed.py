@@ -1,9 +1,7 @@
-"""Closed bars as columns of whole numbers, in the order in which they closed."""
+"""A bar that is closed, in whole numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
 
@@ -34,35 +32,3 @@ class ClosedBar(NamedTuple):
     known_at: int
     last_at: int | None
     last_id: str | None
-
-
-@dataclass(slots=True)
-class ClosedBars:
-    """The columns of `ClosedBar`."""
-
-    timestamp: list[int] = field(default_factory=list)
-    sequence: list[int] = field(default_factory=list)
-    ended_at: list[int] = field(default_factory=list)
-    closed_at: list[int] = field(default_factory=list)
-    open: list[int] = field(default_factory=list)
-    high: list[int] = field(default_factory=list)
-    low: list[int] = field(default_factory=list)
-    close: list[int] = field(default_factory=list)
-    volume: list[int] = field(default_factory=list)
-    prints: list[int] = field(default_factory=list)
-    known_at: list[int] = field(default_factory=list)
-    last_at: list[int | None] = field(default_factory=list)
-    last_id: list[str | None] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        """The number of bars."""
-        return len(self.timestamp)
-
-    def __iter__(self) -> Iterator[ClosedBar]:
-        """Yield the bars one by one."""
-        return map(ClosedBar._make, zip(*(getattr(self, one.name) for one in fields(self)), strict=True))
-
-    def add(self, bar: ClosedBar) -> None:
-        """Append one bar."""
-        for name, value in zip(ClosedBar._fields, bar, strict=True):
-            getattr(self, name).append(value)

@@ -7,7 +7,7 @@ of their own, by their construction. The schools and the reasons: docs/chart-bar
 from __future__ import annotations
 
 from trading.chart_bars.chart import BY_PRICE, OVER_TIME, TRADES, Chart
-from trading.chart_bars.closed import ClosedBar, ClosedBars
+from trading.chart_bars.closed import ClosedBar
 from trading.chart_bars.grid import Grid
 from trading.chart_bars.prints import Print
 from trading.chart_bars.state import State
@@ -38,13 +38,13 @@ class Machine:
             raise ValueError(f"expected a grid for a {self.chart.style} chart, found none")
         return self._grid
 
-    def feed(self, one: Print) -> ClosedBars:
+    def feed(self, one: Print) -> list[ClosedBar]:
         """Take a print; return the bars that it closes, mostly none.
 
         Raises:
             InputError: a Renko chart whose brick is far too small for its prices.
         """
-        closed = ClosedBars()
+        closed: list[ClosedBar] = []
         if self._sees_close_only:
             one = one._replace(open=one.close, high=one.close, low=one.close)
         self.state.known_at = max(self.state.known_at, one.known_at)
@@ -57,7 +57,7 @@ class Machine:
             if self.chart.style == "dollar":
                 self.state.measure += one.close * one.size
             if self._is_complete():
-                closed.add(self.close_bar(one.at, one.at))
+                closed.append(self.close_bar(one.at, one.at))
         return closed
 
     def _is_complete(self) -> bool:
@@ -83,19 +83,18 @@ class Machine:
         state.clear()
         return bar
 
-    def _feed_over_time(self, one: Print, closed: ClosedBars) -> None:
+    def _feed_over_time(self, one: Print, closed: list[ClosedBar]) -> None:
         state, span = self.state, self.grid.span(one.at)
         if span is None:
             return
         if state.count and state.start != span.label:
-            closed.add(self.close_bar(self.grid.end_of(state.start), one.at))
+            closed.append(self.close_bar(self.grid.end_of(state.start), one.at))
         state.add(one)
         state.start = span.label
 
-    def _feed_renko(self, one: Print, closed: ClosedBars) -> None:
+    def _feed_renko(self, one: Print, closed: list[ClosedBar]) -> None:
         self.state.add(one)
-        for bar in bricks(self.state, one.close, self.threshold):
-            closed.add(bar)
+        closed += bricks(self.state, one.close, self.threshold)
 
 
 def smoothed(state: State) -> tuple[int, int, int, int]:

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from trading.chart_bars.chart import Chart
@@ -42,18 +42,28 @@ LATE = [  # in order; then a trade between them, a correction, a withdrawal, and
 ]
 
 
-@settings(
-    max_examples=12,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],  # shrinking would publish for minutes
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
-@example(batches=LATE, together=False)
-@example(batches=LATE, together=True)
-@given(batches=BATCHES, together=st.booleans())
+@pytest.mark.parametrize("together", [False, True])
 def test_as_of_any_time_and_watermark_the_bars_are_those_of_the_trades_known_then(
+    markets: Callable[[], Any], together: bool
+) -> None:
+    check(markets, LATE, together)
+
+
+@pytest.mark.long
+@settings(
+    max_examples=60,
+    deadline=None,
+    phases=[Phase.generate],  # shrinking would publish for minutes
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(batches=BATCHES, together=st.booleans())
+def test_however_trades_come_the_bars_are_those_known_then(
     markets: Callable[[], Any], batches: list[list[Any]], together: bool
 ) -> None:
+    check(markets, batches, together)
+
+
+def check(markets: Callable[[], Any], batches: list[list[Any]], together: bool) -> None:
     market = markets()
     several = [market.declare(chart) for chart in CHARTS]
     marks = []
