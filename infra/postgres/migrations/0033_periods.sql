@@ -39,7 +39,10 @@ from trading.calendar_sessions as c
 left join trading.session_breaks as b on c.calendar = b.calendar and c.session_date = b.session_date
 union all
 select p.calendar, p.session_date, p.opens_at, p.closes_at, null, null
-from trading.planned_sessions as p;
+from trading.planned_sessions as p
+where not exists (
+    select from trading.calendar_sessions as c where c.calendar = p.calendar and c.session_date = p.session_date
+);
 comment on view trading.known_sessions is 'Recorded sessions with their breaks, then planned ones.';
 
 -- The length of an intraday interval; null for 1d, 1w and 1mo.
