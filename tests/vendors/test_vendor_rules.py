@@ -89,6 +89,11 @@ class TestAlpaca:
         pages, _ = fetched(case)
         assert (len(pages), case.read(pages)) == (1, ())
 
+    def test_a_page_that_names_itself_as_the_next_one_ends_the_fetch(self):
+        case = replace(BY_NAME["alpaca/prices"], answer=lambda _: json_reply({"bars": {}, "next_page_token": "AT|0"}))
+        with pytest.raises(VendorRefusedError, match=r"expected the page after AT\|0 of alpaca, found the same one"):
+            fetched(case)
+
     @pytest.mark.parametrize("body", [b'{"bars":null,"next_page_token":null}', b'{"bars":{}}'])
     def test_null_is_no_bars_too(self, body):
         assert rows_of("alpaca", body, Reader("prices", "alpaca.bars")) == []

@@ -3,8 +3,9 @@
 Alpaca's client says how a request is made (address, headers, parameters); it is sent by `Calls`, because the client has
 no time limit, waits as it likes after 429, and gives the body only as floats.
 
-`alpaca` is the consolidated tape (SIP); `alpaca:iex` is the one exchange of the free plan, whose bars are other bars
-(docs/decisions/0105).
+`alpaca` is the consolidated tape (SIP) as everybody gets it, 15 minutes late; `alpaca:realtime` is the same tape for who
+subscribes to it; `alpaca:iex` is the one exchange of the free plan, at once, whose bars are other bars
+(docs/decisions/0105, 0122).
 Source: https://docs.alpaca.markets/reference/stockbars, .../news-3, .../corporateactions-1.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
@@ -23,7 +24,7 @@ from trading.adapters.sources.answers import Answer, form_of, json_of
 from trading.adapters.sources.calls import Calls
 from trading.adapters.sources.markup import plain_text
 from trading.adapters.sources.vendor import Vendor
-from trading.errors import InputError, MissingColumnError
+from trading.errors import InputError, MissingColumnError, VendorRefusedError
 from trading.ingestion.payload import Cell
 from trading.ingestion.ports import Ask, Page
 from trading.ingestion.reader import Kind, Reader
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from alpaca.data.timeframe import TimeFrame
 
 _KEY, _SECRET = "APCA_API_KEY_ID", "APCA_API_SECRET_KEY"
-_FEEDS = ("sip", "iex")
+# Variant of the vendor -> the feed that it asks for.
+_FEEDS = {"sip": "sip", "iex": "iex", "realtime": "sip"}
 # Hours are not among them: Alpaca's begin on the hour, so the first of a session holds half an hour before it.
 _INTERVALS = ("1m", "5m", "15m", "30m", "1d", "1w", "1mo")
 _BAR = {"t": "timestamp", "o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
@@ -61,8 +63,11 @@ def _group(ask: Ask, symbols: tuple[str, ...], number: int, token: str, calls: C
         asked = {name: getattr(value, "value", value) for name, value in params.items()}
         asked |= {"page_token": token} if token else {}
         answer = calls.attempt(partial(_sent, client, path, asked), f"/{version}{path}", Answer.value)
+        before = token
         with form_of("alpaca"):
             token = answer.value().get("next_page_token") or ""
+        if token and token == before:
+            raise VendorRefusedError(f"expected the page after {token} of alpaca, found the same one; run again later")
         name = f"{_FORMATS[ask.kind]} {symbols[0]}{f' and {len(symbols) - 1} more' if symbols[1:] else ''}"
         yield Page(answer.body, name, reader, f"{number} {token}" if token else f"{number + 1} ")
         if not token:
@@ -188,6 +193,18 @@ def _in_new_york(text: object) -> datetime | None:
         return None  # the gate says that it cannot be read
 
 
+def regular_session_of(text: str, *, is_intraday: bool) -> datetime | date | None:
+    """Return the label of a bar: its start in UTC, or of a day its date; None before or after the regular session.
+
+    Raises:
+        ValueError: the text is no moment.
+    """
+    begins = datetime.fromisoformat(text).astimezone(_NEW_YORK)
+    if not is_intraday:
+        return begins.date()
+    return begins.astimezone(UTC) if _OPENS <= begins.time() < _CLOSES else None
+
+
 def _news(items: list[dict[str, Any]], reader: Reader) -> Iterator[Mapping[str, Cell]]:
     for item in items:
         yield {
@@ -222,11 +239,13 @@ VENDOR = Vendor(
 
 
 def variant(feed: str) -> Vendor:
-    """Return Alpaca with another feed than the consolidated tape.
+    """Return Alpaca with another feed than the consolidated tape of everybody.
 
     Raises:
         InputError: no such feed.
     """
     if feed not in _FEEDS:
         raise InputError(f"expected a feed of alpaca, one of {', '.join(_FEEDS)}; found {feed!r}")
-    return VENDOR if feed == "sip" else replace(VENDOR, name=f"alpaca:{feed}", pages=partial(_pages, feed=feed))
+    if feed == "sip":
+        return VENDOR
+    return replace(VENDOR, name=f"alpaca:{feed}", lag=timedelta(0), pages=partial(_pages, feed=_FEEDS[feed]))
