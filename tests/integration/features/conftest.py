@@ -76,7 +76,12 @@ class Warehouse:
         self.conn = psycopg.connect(url, autocommit=True, options="-c timezone=UTC")
 
     def publish(
-        self, source: str, bars: Sequence[Bar] = (), splits: Sequence[Split] = (), adjustment: str = "raw"
+        self,
+        source: str,
+        bars: Sequence[Bar] = (),
+        splits: Sequence[Split] = (),
+        adjustment: str = "raw",
+        interval: str = "1d",
     ) -> int:
         """Publish in one transaction and return its watermark."""
         with self.conn.transaction():
@@ -89,7 +94,7 @@ class Warehouse:
                 for bar in bars:
                     prices = (bar.open, bar.high, bar.low, bar.close, bar.volume, adjustment)
                     when = (bar.nominal_at, bar.known, watermark, batch, bar.row_hash)
-                    copy.write_row((source, bar.symbol, "1d", midnight(bar.day), *prices, *when))
+                    copy.write_row((source, bar.symbol, interval, midnight(bar.day), *prices, *when))
             for split in splits:
                 self.conn.execute(
                     "insert into raw.corporate_actions (source, symbol, kind, ex_date, ratio, nominal_at, known_at,"

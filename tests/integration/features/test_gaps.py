@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -87,3 +88,32 @@ def test_a_wild_price_leaves_nothing_in_the_windows_that_it_left(warehouse: Any)
         found = indicators(w, "WILD", series[place].day)[0]
         assert found[0] == pytest.approx(sum(closes[place - 19 : place + 1]) / 20, rel=1e-12)
         assert found[-1] == pytest.approx(stdev(returns[place - 20 : place]), rel=1e-12)
+
+
+def _months_after(first: date, number: int) -> date:
+    months = first.year * 12 + first.month - 1 + number
+    return date(months // 12, months % 12 + 1, 1)
+
+
+def test_weeks_and_months_go_on_from_bar_to_bar_and_begin_anew_after_their_own_gap(warehouse: Any) -> None:
+    w = warehouse
+    monday, plain = date(2020, 1, 6), bars(w, "AAA", FIRST, 62)
+    places = [*range(60), 64, 65]  # 35 days after the 60th week is allowed, as is the third month after the 60th
+    weeks = [replace(bar, day=monday + timedelta(weeks=n)) for n, bar in zip(places, plain, strict=True)]
+    months = [replace(bar, day=_months_after(FIRST, n - (n >= 64) * 2)) for n, bar in zip(places, plain, strict=True)]
+    broken = [replace(bar, day=monday + timedelta(weeks=n + (n > 59))) for n, bar in zip(places, plain, strict=True)]
+    w.publish("sample", weeks, interval="1w")
+    w.publish("sample", months, interval="1mo")
+    w.publish("files", broken, interval="1w")
+    w.advance()
+    rows = w.all(
+        "select source, interval, array_agg(return_1d order by timestamp), array_agg(sma_50 order by timestamp)"
+        " from features.indicators_as_of(features.active('marts.indicators'), 'infinity', %s) group by 1, 2 order by 1, 2",
+        2**62,
+    )
+    by_hand = [None] + [float(later.close) / float(bar.close) - 1 for bar, later in pairwise(plain)]
+    for source, interval, returns, means in rows[1:]:
+        assert (source, returns) == ("sample", pytest.approx(by_hand)), interval
+        assert means.index(next(mean for mean in means if mean is not None)) == 49
+    assert [row[1] for row in rows] == ["1w", "1mo", "1w"]
+    assert [n for n, value in enumerate(rows[0][2]) if value is None] == [0, 60]
