@@ -1,6 +1,7 @@
-"""What can be refused before any engine starts: files that cannot be read, names nobody knows, too short a history.
+"""What can be refused before any step runs: files that cannot be read, names nobody knows, too short a history.
 
-Only the files are read. What a single bad row is, the gate says later; here a file is refused as a whole.
+Of files this is before any engine starts, and only they are read; what a single bad row is, the gate says later. What a
+vendor delivered is in the warehouse, so it is looked at once that is up.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 from assets.scope import MarketScope
+from trading.adapters.postgres import connection
 from trading.calendar import exchange_sessions
 from trading.errors import InputError
 from trading.ingestion.candidates import Candidate, parse, span
@@ -15,6 +17,10 @@ from trading.ingestion.ports import Source
 from trading.ingestion.reader import Kind
 from trading.windows import windows_of
 
+_DAYS = """
+select distinct timestamp::date from raw.price_bars
+where source = %s and interval = %s and (%s::text[] is null or symbol = any(%s)) order by 1
+"""
 SAMPLE_DAYS = (date(2000, 3, 1), date(2013, 3, 1))
 
 
@@ -37,6 +43,25 @@ def examined(scope: MarketScope) -> tuple[date, date]:
         _, news_first, news_last = _rows_and_days(scope.news_source(), "news", "published_at")
         first, last = min(first, news_first), max(last, news_last)
     return first, last
+
+
+def days_there(scope: MarketScope, database_url: str) -> tuple[date, date]:
+    """Return the first and the last day of the bars that are there of a vendor.
+
+    Raises:
+        InputError: there are none of the scope's symbols, or the history is too short to train, judge and replay.
+    """
+    asked = scope.symbols or None
+    with connection(database_url) as conn:
+        found = conn.execute(_DAYS, (scope.source, scope.interval, asked, asked)).fetchall()
+        days = [row[0] for row in found]
+        if not days:
+            raise InputError(
+                f"expected bars of {scope.source}, found none; bring them in with `tradeloom ingest prices --source "
+                f"{scope.source} --symbols ... --from ...`"
+            )
+        scope.cut(conn)
+    return days[0], days[-1]
 
 
 def _rows_and_days(source: Source, kind: Kind, column: str) -> tuple[list[Candidate], date, date]:

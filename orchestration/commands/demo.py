@@ -27,6 +27,9 @@ FILE = click.Path(path_type=Path)  # whether it can be read is said in one line,
 @click.option(
     "--prices", type=FILE, help="Your bars, CSV or Parquet: symbol, timestamp, open, high, low, close, volume."
 )
+@click.option(
+    "--source", default="", help="A vendor such as yfinance, whose bars `tradeloom ingest` brought in before."
+)
 @click.option("--news", type=FILE, help="Your headlines, CSV or Parquet: id, published_at, symbols, headline, url.")
 @click.option("--symbols", default="", help="Comma-separated. Default: up to 12 of the file, the most complete first.")
 @click.option("--universe", default="", help="A universe that was ingested: a symbol counts while it was a member.")
@@ -36,6 +39,7 @@ FILE = click.Path(path_type=Path)  # whether it can be read is said in one line,
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON; progress goes to stderr.")
 def demo(
     prices: Path | None,
+    source: str,
     news: Path | None,
     symbols: str,
     universe: str,
@@ -50,21 +54,21 @@ def demo(
     from infra.local.home import Home
     from infra.local.platform import running_platform
     from orchestration.failures import clear_errors
-    from orchestration.preflight import examined
+    from orchestration.preflight import days_there, examined
 
     told_to = sys.stderr if as_json else sys.stdout  # as it is now: the run sends what libraries print elsewhere
 
     def tell(line: str) -> None:
         click.echo(f"[{time.monotonic() - started:6.1f} s] {line}", file=told_to)
 
-    scope = _scope(prices, news, symbols, universe, adjustment, calendar, columns)
-    days = examined(scope)
+    scope = _scope(prices, source, news, symbols, universe, adjustment, calendar, columns)
+    days = None if scope.vendor else examined(scope)
     tell("starting the engines: PostgreSQL, S3, MLflow, oracle, analyst")
     with running_platform(ENGINES, os.environ, tell=tell) as endpoints:
         os.environ.update(endpoints.environment())
         write_instance(Home.resolve(os.environ))
         with clear_errors():
-            summary = _main_job(scope, days, tell)
+            summary = _main_job(scope, days or days_there(scope, endpoints.postgres_url), tell)
     summary["seconds"] = round(time.monotonic() - started, 1)
     click.echo(json.dumps(summary, default=str) if as_json else in_words(summary))
 
@@ -92,6 +96,7 @@ def _main_job(scope: MarketScope, days: tuple[date, date], tell: Callable[[str],
 
 def _scope(
     prices: Path | None,
+    source: str,
     news: Path | None,
     symbols: str,
     universe: str,
@@ -104,7 +109,9 @@ def _scope(
     chosen = [name.strip() for name in symbols.split(",") if name.strip()]
     if prices is None:
         _refuse_without_prices({"--news": news, "--map": columns, "--adjustment": adjustment, "--calendar": calendar})
-        return MarketScope(symbols=chosen, universe=universe)
+        return _of_vendor(source, chosen, universe) if source else MarketScope(symbols=chosen, universe=universe)
+    if source:
+        raise InputError("expected --prices FILE or --source VENDOR, found both")
     return MarketScope(
         source="files",
         prices_file=str(prices.resolve()),
@@ -115,6 +122,16 @@ def _scope(
         calendar=calendar or "XNYS",
         columns=_mapping(columns),
     )
+
+
+def _of_vendor(source: str, symbols: list[str], universe: str) -> MarketScope:
+    from assets.scope import MarketScope
+    from trading.adapters.sources.registry import vendor_named
+
+    scope = MarketScope(source=source, symbols=symbols, universe=universe)
+    if not scope.vendor or "prices" not in vendor_named(source).kinds:
+        raise InputError(f"expected a vendor of prices such as yfinance, found --source {source}; a file has --prices")
+    return scope
 
 
 def _refuse_without_prices(options: dict[str, object]) -> None:

@@ -54,14 +54,14 @@ def _declared(vendor: Any) -> dict[str, Any]:
 
 
 def _in_words(told: dict[str, Any]) -> str:
-    reach = ", ".join(f"{interval} {days} days" for interval, days in told["reaches_back_days"].items())
     secrets = ", ".join(f"{name} ({'set' if there else 'missing'})" for name, there in told["credentials"].items())
-    return (
-        f"{told['source']:10} {', '.join(told['kinds'])}; {', '.join(told['intervals']) or 'no bars'}; "
-        f"prices {told['adjustment'] or 'as each page says'}; lag {told['lag_minutes']:g} min; "
-        f"{told['requests_per_minute']} requests a minute; back {reach or 'without limit'}; "
-        f"credentials {secrets or 'none'}"
-    )
+    parts = [", ".join(told["kinds"])]
+    if "prices" in told["kinds"]:
+        reach = ", ".join(f"{interval} {days} days" for interval, days in told["reaches_back_days"].items())
+        parts += [", ".join(told["intervals"]) or "bars as its variants have them"]
+        parts += [f"prices {told['adjustment'] or 'as each page says'}", f"back {reach or 'without limit'}"]
+    parts += [f"lag {told['lag_minutes']:g} min", f"{told['requests_per_minute']} requests a minute"]
+    return f"{told['source']:10} {'; '.join(parts)}; credentials {secrets or 'none'}"
 
 
 @click.command()

@@ -202,7 +202,7 @@ def test_every_vendor_is_listed_with_what_it_declares(monkeypatch: pytest.Monkey
     assert told.keys() == VENDORS.keys()
     assert told["yfinance"]["reaches_back_days"]["1m"] == 29
     assert told["yfinance"]["adjustment"] == "raw"
-    assert "yfinance   prices, actions; 1m, 5m, 15m, 1h, 1d; prices raw; lag 20 min" in run("sources list")[1]
+    assert "yfinance   prices, actions; 1m, 5m, 15m, 1h, 1d; prices raw; back 1m 29 days" in run("sources list")[1]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ import pytest
 from vendor_server import Request, VendorServer, calls_to, failing, refusing
 from yahoo_server import Listing, yahoo
 
+from assets.scope import MarketScope
+from orchestration.preflight import days_there
 from trading.adapters import fetch_log
 from trading.adapters.fetching import fetch
 from trading.adapters.object_store import ObjectStore
@@ -102,7 +104,9 @@ def test_every_page_is_a_batch_whose_payload_gives_its_rows_again(run, conn, sto
     )
     hashes = {bytes(row[0]) for row in conn.execute("select row_hash from raw.price_bars where source = 'yfinance'")}
     assert {row.row_hash for batch in report.batch_ids for row in rows_of_payload(conn, store, batch)} == hashes
-    close = conn.execute("select nominal_at, known_at from raw.price_bars where symbol = 'AAA' order by timestamp limit 1").fetchone()
+    close = conn.execute(
+        "select nominal_at, known_at from raw.price_bars where symbol = 'AAA' order by timestamp limit 1"
+    ).fetchone()
     assert close == (datetime(2020, 8, 27, 20, 20, tzinfo=UTC),) * 2
     actions, _ = run(kind="actions")
     assert actions.rows_published == 4
@@ -252,3 +256,13 @@ def test_a_refused_symbol_does_not_stop_the_others(run, server, conn):
     assert (report.pages, report.empty_pages) == (2, ("chart AAA prices 1d 2020-08-27",))
     assert "nothing in chart AAA prices 1d 2020-08-27" in report.sentence()
     assert bars(conn) == EXPECTED[3:]
+
+
+def test_a_run_on_a_vendor_begins_with_its_first_bar_and_wants_enough_of_them(run, database_url):
+    scope = MarketScope(source="yfinance")
+    with pytest.raises(InputError, match="expected bars of yfinance, found none; bring them in with `tradeloom ingest"):
+        days_there(scope, database_url)
+    run()
+    with pytest.raises(InputError, match="expected at least 120 sessions"):
+        days_there(scope, database_url)
+    assert (scope.vendor, scope.has("prices"), scope.has("news")) == ("yfinance", False, False)

@@ -75,6 +75,9 @@ MISTAKES = [
     (["--prices", "good.csv", "--news", "undated.csv"], "expected news with dates in undated.csv, found none"),
     (["--prices", "good.csv", "--news", "good.csv"], "expected a column for id"),
     (["--symbols", "AAPL,ZZZ"], "found ZZZ"),
+    (["--prices", "good.csv", "--source", "yfinance"], "expected --prices FILE or --source VENDOR, found both"),
+    (["--source", "files"], "expected a vendor of prices such as yfinance, found --source files"),
+    (["--source", "rss"], "expected a vendor of prices such as yfinance, found --source rss"),
 ]
 
 
