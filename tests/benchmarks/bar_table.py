@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from feature_store import definitions
 from feature_store.build import dbt_build
 
 SYMBOLS = 200
@@ -60,11 +59,9 @@ _COPY = (
 class BarTable:
     """Bars of 200 symbols in one source, indicators built on them when asked; one open connection."""
 
-    def __init__(self, url: str, bars: int, daily: bool = False) -> None:
+    def __init__(self, url: str, bars: int, daily: bool = False, views: Sequence[str] = ("indicators",)) -> None:
         """Register the definitions (without the daily one unless asked) and publish `bars` bars of each symbol."""
-        dbt_build(url, arguments=("run", "--select", "indicators", "daily"))
-        if not daily:
-            definitions.retire(url, definitions.active(url, "features.daily"))
+        dbt_build(url, arguments=("run", "--select", *views, *(["daily"] if daily else [])))
         self.url = url
         self.conn = psycopg.connect(url, autocommit=True, options="-c timezone=UTC")
         self.newest = FIRST + timedelta(days=bars - 1)
@@ -86,7 +83,9 @@ class BarTable:
         """Take all derived rows away, which no user can: the next build begins from nothing."""
         with self.conn.transaction():
             self.conn.execute("set local session_replication_role = replica")
-            self.conn.execute("truncate marts.indicators, features.daily, features.heads, features.advances")
+            self.conn.execute(
+                "truncate marts.indicators, marts.indicators_extended, features.daily, features.heads, features.advances"
+            )
         self.conn.execute("checkpoint")
 
     def next_day(self) -> Callable[[], None]:

@@ -26,7 +26,7 @@ def against_the_last_300(bench: Bench, raw: bool) -> Iterator[Sides]:
         table.conn.execute("vacuum analyze marts.indicators")
 
         def ours() -> float:
-            in_, advanced = _one_day(table)
+            in_, advanced = one_day(table)
             came_in.append(in_)
             return in_ + advanced if raw else advanced
 
@@ -92,10 +92,10 @@ def with_daily(bench: Bench) -> Iterator[Sides]:
 
 
 def _day(table: BarTable) -> float:
-    return sum(_one_day(table))
+    return sum(one_day(table))
 
 
-def _one_day(table: BarTable) -> tuple[float, float]:
+def one_day(table: BarTable) -> tuple[float, float]:
     """Publish a day, then take it into the derived rows, in two transactions as `ingest` does; return their seconds."""
     publish = table.next_day()
     begun = perf_counter()

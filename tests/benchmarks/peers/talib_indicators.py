@@ -1,8 +1,9 @@
-"""TA-Lib beside PostgreSQL: bars out, the 17 indicators in Python, rows into a table like ours. By ADBC, or by
+"""TA-Lib beside PostgreSQL: bars out, a view's indicators in Python, rows into a table like ours. By ADBC, or by
 pandas.read_sql and COPY.
 
-The table has the columns, the primary key and the as-of index of marts.indicators; what TA-Lib does not make (names,
-times, hashes, a state of 20 numbers) is filled with constants or with what was read. Arguments: the URL.
+The table has the columns, the primary key and the as-of index of the view; what TA-Lib does not make (names, times,
+hashes, a state) is filled with constants or with what was read. What it has no function for, numpy makes. Arguments: the
+URL, and the view (marts.indicators unless given).
 """
 
 import io
@@ -19,11 +20,19 @@ import talib
 from speaking import serve
 
 URL = sys.argv[1]
+VIEW = sys.argv[2] if len(sys.argv) > 2 else "marts.indicators"
 PRICES = ("open", "high", "low", "close", "volume")
-NAMES = (
+FIRST_NAMES = (
     "sma_20", "sma_50", "ema_12", "ema_26", "rsi_14", "macd", "macd_signal", "macd_histogram", "bollinger_upper_20",
     "bollinger_middle_20", "bollinger_lower_20", "atr_14", "obv", "return_1d", "return_5d", "return_20d",
     "volatility_20d",
+)  # fmt: skip
+EXTENDED_NAMES = (
+    "typical_price", "plus_di_14", "minus_di_14", "adx_14", "stochastic_fast_k_14", "stochastic_k_14",
+    "stochastic_d_14", "cci_20", "mfi_14", "vwap_20", "williams_r_14", "roc_10", "donchian_upper_20",
+    "donchian_middle_20", "donchian_lower_20", "keltner_upper_20", "keltner_middle_20", "keltner_lower_20",
+    "aroon_up_25", "aroon_down_25", "aroon_oscillator_25", "trix_15", "parabolic_sar", "parkinson_variance_1",
+    "garman_klass_variance_1", "parkinson_volatility_20", "garman_klass_volatility_20",
 )  # fmt: skip
 FIELDS = "symbol, timestamp, known_at, nominal_at, bar_id, row_hash as bar_hash, " + ", ".join(
     f"{name}::double precision" for name in PRICES
@@ -37,9 +46,9 @@ cross join lateral (
 ) as b
 order by b.symbol, b.timestamp
 """
-TABLE = """
+TABLE = f"""
 drop table if exists bench_indicators;
-create table bench_indicators (like marts.indicators including defaults including identity including constraints);
+create table bench_indicators (like {VIEW} including defaults including identity including constraints);
 alter table bench_indicators add primary key (row_id);
 create index on bench_indicators (
     definition, source, symbol, interval, timestamp desc, known_at desc, watermark desc, row_id desc
@@ -66,12 +75,40 @@ def indicators(opened, high, low, close, volume):
     )  # fmt: skip
 
 
+def extended(opened, high, low, close, volume):
+    typical = talib.TYPPRICE(high, low, close)
+    fast_k, slow_k = talib.STOCHF(high, low, close, 14, 3, 0)
+    _, slow_d = talib.STOCH(high, low, close, 14, 3, 0, 3, 0)
+    aroon_down, aroon_up = talib.AROON(high, low, 25)
+    upper, lower = talib.MAX(high, 20), talib.MIN(low, 20)
+    middle, reach = talib.EMA(close, 20), 2 * talib.ATR(high, low, close, 10)
+    log_range, log_change = numpy.log(high / low), numpy.log(close / opened)
+    parkinson = log_range**2 / (4 * numpy.log(2))
+    garman_klass = log_range**2 / 2 - (2 * numpy.log(2) - 1) * log_change**2
+    return (
+        typical, talib.PLUS_DI(high, low, close, 14), talib.MINUS_DI(high, low, close, 14),
+        talib.ADX(high, low, close, 14), fast_k, slow_k, slow_d, talib.CCI(high, low, close, 20),
+        talib.MFI(high, low, close, volume, 14), talib.SUM(typical * volume, 20) / talib.SUM(volume, 20),
+        talib.WILLR(high, low, close, 14), talib.ROC(close, 10), upper, (upper + lower) / 2, lower, middle + reach,
+        middle, middle - reach, aroon_up, aroon_down, aroon_up - aroon_down, talib.TRIX(close, 15),
+        talib.SAR(high, low, 0.02, 0.2), parkinson, garman_klass, numpy.sqrt(talib.SMA(parkinson, 20)),
+        numpy.sqrt(talib.SMA(garman_klass, 20)),
+    )  # fmt: skip
+
+
+MADE_BY = {
+    "marts.indicators": (FIRST_NAMES, indicators, 20),
+    "marts.indicators_extended": (EXTENDED_NAMES, extended, 24),
+}
+NAMES, COMPUTED, STATE = MADE_BY[VIEW]
+
+
 def by_symbol(codes, columns):
-    """Return an array of 17 columns from the five price columns, series by series."""
+    """Return an array of the view's columns from the five price columns, series by series."""
     cuts = numpy.flatnonzero(numpy.r_[True, codes[1:] != codes[:-1], True])
     made = numpy.empty((len(NAMES), len(codes)))
     for begin, end in pairwise(cuts):
-        made[:, begin:end] = indicators(*(numpy.ascontiguousarray(column[begin:end]) for column in columns))
+        made[:, begin:end] = COMPUTED(*(numpy.ascontiguousarray(column[begin:end]) for column in columns))
     return made, cuts
 
 
@@ -84,7 +121,7 @@ def read_by_adbc(query):
 def write_by_adbc(table, made):
     count = len(table)
     state = pyarrow.ListArray.from_arrays(
-        pyarrow.array(numpy.arange(count + 1, dtype=numpy.int32) * 20), pyarrow.array(numpy.zeros(count * 20))
+        pyarrow.array(numpy.arange(count + 1, dtype=numpy.int32) * STATE), pyarrow.array(numpy.zeros(count * STATE))
     )
     columns = {name: pyarrow.repeat(pyarrow.scalar(value), count) for name, value in CONSTANTS.items()}
     one = pyarrow.repeat(pyarrow.scalar(1, pyarrow.int64()), count)
@@ -119,7 +156,7 @@ def build_by_read_sql():
     made, _ = by_symbol(frame["symbol"].to_numpy(), [frame[name].to_numpy() for name in PRICES])
     hashes = ["\\x" + bytes(value).hex() for value in frame["bar_hash"]]
     filled = frame.assign(**CONSTANTS, watermark=1, source_watermark=1, bar_hash=hashes, row_hash=hashes)
-    filled["state"] = "{" + ",".join("0" * 20) + "}"
+    filled["state"] = "{" + ",".join("0" * STATE) + "}"
     filled[list(NAMES)] = made.T
     text = io.StringIO()
     filled.to_csv(text, index=False, header=False)
