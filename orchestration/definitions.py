@@ -3,6 +3,7 @@
 import dagster as dg
 
 from assets import (
+    charts,
     completeness,
     evaluation,
     ingestion,
@@ -29,6 +30,7 @@ defs = dg.Definitions(
         sentiment.sentiment_head,
         sentiment.news_scores,
         warehouse.dbt_models,
+        charts.chart_bars,
         training.training_set,
         training.trader_daily_baseline,
         training.trader_daily,
