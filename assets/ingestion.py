@@ -14,6 +14,7 @@ import dagster as dg
 
 from assets.blast_radius import blast_metadata
 from assets.scope import MarketScope
+from assets.vendor_keys import vendor_keys
 from trading.adapters.ingest import ingest
 from trading.adapters.object_store import ObjectStore
 from trading.adapters.postgres import Warehouse
@@ -60,7 +61,10 @@ from newest
     name="prices",
     specs=[
         dg.AssetSpec(
-            PRICE_BARS, deps=[price_vendor], kinds={"postgres", "s3"}, description="Bars, every version of each."
+            PRICE_BARS,
+            deps=[price_vendor, *vendor_keys("prices")],
+            kinds={"postgres", "s3"},
+            description="Bars, every version of each.",
         ),
         dg.AssetSpec(
             SESSION_QUALITY, deps=[PRICE_BARS], kinds={"postgres"}, description="Which sessions are complete."
@@ -89,7 +93,7 @@ def prices(
         yield dg.MaterializeResult(asset_key=PRICE_BARS, metadata={**batch_metadata(report), **consumed})
         yield gate_result(report, PRICE_BARS)
     else:
-        fetched_by = {"note": f"fetched by vendor/{scope.vendor}_prices, in the pool of the vendor"}
+        fetched_by = {"summary": f"fetched by vendor/{scope.vendor}_prices, in the pool of the vendor"}
         yield dg.MaterializeResult(asset_key=PRICE_BARS, metadata=fetched_by)
         yield dg.AssetCheckResult(check_name=GATE, asset_key=PRICE_BARS, passed=True, metadata=fetched_by)
     with warehouse.connection() as conn:
@@ -109,7 +113,7 @@ def prices(
 
 @dg.asset(
     key=CORPORATE_ACTIONS,
-    deps=[price_vendor, PRICE_BARS],
+    deps=[price_vendor, PRICE_BARS, *vendor_keys("actions")],
     group_name=GROUP,
     kinds={"postgres", "s3"},
     check_specs=[dg.AssetCheckSpec(GATE, asset=CORPORATE_ACTIONS, description="Every row met every expectation.")],
@@ -130,7 +134,7 @@ def corporate_actions(
 
 @dg.asset(
     key=NEWS_ITEMS,
-    deps=[news_vendor],
+    deps=[news_vendor, *vendor_keys("news")],
     group_name=GROUP,
     kinds={"postgres", "s3"},
     check_specs=[dg.AssetCheckSpec(GATE, asset=NEWS_ITEMS, description="Every row met every expectation.")],
