@@ -65,6 +65,34 @@ class TestAlpaca:
         with pytest.raises(InputError, match="one of sip, iex, realtime; found 'otc'"):
             vendor_named("alpaca:otc")
 
+    @pytest.mark.parametrize(
+        ("interval", "end", "asked"),
+        [
+            ("1d", "2024-01-04T20:59:00+00:00", "2024-01-04T04:59:59.999999+00:00"),  # a minute before the close
+            ("1d", "2024-01-04T21:00:00+00:00", "2024-01-04T20:59:59.999999+00:00"),
+            ("5m", "2024-01-04T15:44:00+00:00", "2024-01-04T15:39:59.999999+00:00"),
+            ("1w", "2024-01-04T15:44:00+00:00", "2023-12-31T23:59:59.999999+00:00"),
+        ],
+    )
+    def test_a_bar_that_the_end_of_the_ask_would_cut_is_not_asked_for(self, interval, end, asked):
+        start = BEGIN - timedelta(days=20)
+        assert self.ends_asked_for(interval, start, datetime.fromisoformat(end)) == [asked]
+
+    def test_where_no_bar_is_over_nothing_is_asked_for(self):
+        start = datetime(2024, 1, 4, 15, 41, tzinfo=UTC)
+        assert [self.ends_asked_for(interval, start, start + timedelta(minutes=3)) for interval in ("5m", "1d")] == [
+            [],
+            [],
+        ]
+
+    def ends_asked_for(self, interval: str, start: datetime, end: datetime) -> list[str]:
+        case = replace(BY_NAME["alpaca/prices"], interval=interval)
+        with VendorServer(case.answer) as server:
+            calls, _ = case.calls(server)
+            with calls:
+                list(case.vendor.pages(replace(case.ask, start=start, end=end), None, calls))
+        return [request.query["end"] for request in server.requests]
+
     def test_bars_before_and_after_the_regular_session_are_left_out(self):
         bar = {"o": 1, "h": 1, "l": 1, "c": 1, "v": 10}
         times = ("14:25", "14:30", "20:55", "21:00")  # 09:25, 09:30, 15:55 and 16:00 in New York
@@ -432,3 +460,14 @@ def test_anything_anywhere_in_an_answer_is_read_or_refused_in_one_line(name):
             said += lines_of_refusals(json.dumps(value).encode(), pages[0].reader)
     assert len(said) > 8
     assert not [line for line in said if "\n" in line or not line.startswith("expected ")]
+
+
+def test_weeks_and_months_are_labelled_by_their_first_day_whatever_the_hour_in_utc():
+    bar = {"o": 1, "h": 2, "l": 1, "c": 2, "v": 10}
+    for interval, begins, label in (
+        ("1w", "2024-07-01T04:00:00Z", datetime(2024, 7, 1, tzinfo=UTC)),  # summer: midnight in New York is 04:00
+        ("1mo", "2024-01-01T05:00:00Z", datetime(2024, 1, 1, tzinfo=UTC)),
+    ):
+        body = json_reply({"bars": {"AAPL": [bar | {"t": begins}]}}).body
+        (candidate,) = parse(body, Reader("prices", "alpaca.bars", interval=interval, parser=2)).candidates
+        assert (candidate.values["timestamp"], candidate.values["interval"]) == (label, interval)

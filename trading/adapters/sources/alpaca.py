@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
@@ -28,6 +28,7 @@ from trading.errors import InputError, MissingColumnError, VendorRefusedError
 from trading.ingestion.payload import Cell
 from trading.ingestion.ports import Ask, Page
 from trading.ingestion.reader import Kind, Reader
+from trading.intervals import Interval
 
 if TYPE_CHECKING:
     from alpaca.common.rest import RESTClient
@@ -41,12 +42,17 @@ _INTERVALS = ("1m", "5m", "15m", "30m", "1d", "1w", "1mo")
 _BAR = {"t": "timestamp", "o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
 _SYMBOLS_PER_REQUEST = 100  # the address of a request must not grow without end
 _NEW_YORK = ZoneInfo("America/New_York")
-_OPENS, _CLOSES = time(9, 30), time(16)
+_OPENS, _CLOSES = time(9, 30), time(16)  # half days close earlier, none later
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _pages(ask: Ask, cursor: str | None, calls: Calls, feed: str) -> Iterator[Page]:
     """Yield the pages of each group of symbols; a cursor is the group's number and the token of the next page."""
     _import_client()
+    if ask.kind == "prices":
+        ask = _of_whole_bars(ask)
+        if ask.start >= ask.end:
+            return
     groups = [ask.symbols[at : at + _SYMBOLS_PER_REQUEST] for at in range(0, len(ask.symbols), _SYMBOLS_PER_REQUEST)]
     first, _, token = (cursor or "0 ").partition(" ")
     for number in range(int(first), len(groups)):
@@ -146,6 +152,18 @@ def _timeframe(interval: str) -> TimeFrame:
     return TimeFrame(int(count), units[interval.removeprefix(count)])
 
 
+def _of_whole_bars(ask: Ask) -> Ask:
+    """Return the ask up to the last bar that is over: one that its end cuts would come as if it were whole."""
+    interval = Interval.parse(ask.interval)
+    if interval.unit in ("w", "mo"):
+        return replace(ask, start=interval.label(ask.start.date()), end=interval.label(ask.end.date()))
+    if interval.unit == "m":
+        return replace(ask, end=ask.end - (ask.end - _EPOCH) % interval.length)
+    ends = ask.end.astimezone(_NEW_YORK)
+    midnight = datetime.combine(ends.date(), time(), _NEW_YORK).astimezone(UTC)
+    return ask if ends.time() >= _CLOSES else replace(ask, end=min(ask.end, midnight))
+
+
 def _last_moment(ask: Ask) -> datetime:
     """Alpaca includes the end that it is given; an ask does not."""
     return ask.end - timedelta(microseconds=1)
@@ -193,15 +211,13 @@ def _in_new_york(text: object) -> datetime | None:
         return None  # the gate says that it cannot be read
 
 
-def regular_session_of(text: str, *, is_intraday: bool) -> datetime | date | None:
-    """Return the label of a bar: its start in UTC, or of a day its date; None before or after the regular session.
+def regular_session_of(text: str) -> datetime | None:
+    """Return the start of a bar of minutes, UTC; None before or after the regular session.
 
     Raises:
         ValueError: the text is no moment.
     """
     begins = datetime.fromisoformat(text).astimezone(_NEW_YORK)
-    if not is_intraday:
-        return begins.date()
     return begins.astimezone(UTC) if _OPENS <= begins.time() < _CLOSES else None
 
 
