@@ -91,7 +91,7 @@ class TestAlpaca:
             calls, _ = case.calls(server)
             with calls:
                 list(case.vendor.pages(replace(case.ask, start=start, end=end), None, calls))
-        return [request.query["end"] for request in server.requests]
+        return sorted({request.query["end"] for request in server.requests})
 
     def test_bars_before_and_after_the_regular_session_are_left_out(self):
         bar = {"o": 1, "h": 1, "l": 1, "c": 1, "v": 10}

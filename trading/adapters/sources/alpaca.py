@@ -11,15 +11,14 @@ Source: https://docs.alpaca.markets/reference/stockbars, .../news-3, .../corpora
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
-from zoneinfo import ZoneInfo
 
 from trading.adapters.sources.alpaca_actions import actions
+from trading.adapters.sources.alpaca_requests import CLOSES, NEW_YORK, OPENS, import_client, of_whole_bars, request_of
 from trading.adapters.sources.answers import Answer, form_of, json_of
 from trading.adapters.sources.calls import Calls
 from trading.adapters.sources.markup import plain_text
@@ -28,11 +27,9 @@ from trading.errors import InputError, MissingColumnError, VendorRefusedError
 from trading.ingestion.payload import Cell
 from trading.ingestion.ports import Ask, Page
 from trading.ingestion.reader import Kind, Reader
-from trading.intervals import Interval
 
 if TYPE_CHECKING:
     from alpaca.common.rest import RESTClient
-    from alpaca.data.timeframe import TimeFrame
 
 _KEY, _SECRET = "APCA_API_KEY_ID", "APCA_API_SECRET_KEY"
 # Variant of the vendor -> the feed that it asks for.
@@ -41,16 +38,13 @@ _FEEDS = {"sip": "sip", "iex": "iex", "realtime": "sip"}
 _INTERVALS = ("1m", "5m", "15m", "30m", "1d", "1w", "1mo")
 _BAR = {"t": "timestamp", "o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
 _SYMBOLS_PER_REQUEST = 100  # the address of a request must not grow without end
-_NEW_YORK = ZoneInfo("America/New_York")
-_OPENS, _CLOSES = time(9, 30), time(16)  # half days close earlier, none later
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _pages(ask: Ask, cursor: str | None, calls: Calls, feed: str) -> Iterator[Page]:
     """Yield the pages of each group of symbols; a cursor is the group's number and the token of the next page."""
-    _import_client()
+    import_client()
     if ask.kind == "prices":
-        ask = _of_whole_bars(ask)
+        ask = of_whole_bars(ask)
         if ask.start >= ask.end:
             return
     groups = [ask.symbols[at : at + _SYMBOLS_PER_REQUEST] for at in range(0, len(ask.symbols), _SYMBOLS_PER_REQUEST)]
@@ -61,13 +55,11 @@ def _pages(ask: Ask, cursor: str | None, calls: Calls, feed: str) -> Iterator[Pa
 
 
 def _group(ask: Ask, symbols: tuple[str, ...], number: int, token: str, calls: Calls, feed: str) -> Iterator[Page]:
-    path, version, params = _REQUESTS[ask.kind](ask, symbols, feed)
+    path, version, params = request_of(ask, symbols, feed)
     client = _client(calls, version)
     reader = ask.reader(f"alpaca.{_FORMATS[ask.kind]}", "raw", **({"feed": feed} if ask.kind == "prices" else {}))
     while True:
-        # An enumerated value is a text to `requests`, and a name such as DataFeed.SIP to others.
-        asked = {name: getattr(value, "value", value) for name, value in params.items()}
-        asked |= {"page_token": token} if token else {}
+        asked = params | ({"page_token": token} if token else {})
         answer = calls.attempt(partial(_sent, client, path, asked), f"/{version}{path}", Answer.value)
         before = token
         with form_of("alpaca"):
@@ -78,13 +70,6 @@ def _group(ask: Ask, symbols: tuple[str, ...], number: int, token: str, calls: C
         yield Page(answer.body, name, reader, f"{number} {token}" if token else f"{number + 1} ")
         if not token:
             return
-
-
-def _import_client() -> None:
-    """Import alpaca-py, whose streams (unused here) still stand on a part of websockets that will go."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "websockets", DeprecationWarning)
-        import alpaca.data.requests  # noqa: F401
 
 
 def _client(calls: Calls, version: str) -> RESTClient:
@@ -103,70 +88,8 @@ def _sent(client: RESTClient, path: str, params: dict[str, Any]) -> Answer:
     return cast(Answer, client.get(path, params))
 
 
-Request = tuple[str, str, dict[str, Any]]
-
-
-def _bars_request(ask: Ask, symbols: tuple[str, ...], feed: str) -> Request:
-    from alpaca.data.enums import Adjustment, DataFeed
-    from alpaca.data.requests import StockBarsRequest
-
-    request = StockBarsRequest(
-        symbol_or_symbols=list(symbols),
-        timeframe=_timeframe(ask.interval),
-        start=ask.start,
-        end=_last_moment(ask),
-        limit=10_000,
-        adjustment=Adjustment.RAW,
-        feed=DataFeed(feed),
-    )
-    return "/stocks/bars", "v2", request.to_request_fields()
-
-
-def _news_request(ask: Ask, symbols: tuple[str, ...], feed: str) -> Request:
-    from alpaca.data.requests import NewsRequest
-
-    named = ",".join(symbols)
-    request = NewsRequest(start=ask.start, end=_last_moment(ask), sort="asc", symbols=named, limit=50)
-    return "/news", "v1beta1", request.to_request_fields()
-
-
-def _actions_request(ask: Ask, symbols: tuple[str, ...], feed: str) -> Request:
-    from alpaca.data.requests import CorporateActionsRequest
-
-    request = CorporateActionsRequest(
-        symbols=list(symbols), start=ask.start.date(), end=_last_moment(ask).date(), limit=1000
-    )
-    return "/corporate-actions", "v1", request.to_request_fields() | {"symbols": ",".join(symbols)}
-
-
 _PARTS = {"alpaca.bars": "bars", "alpaca.news": "news", "alpaca.actions": "corporate_actions"}
 _FORMATS: dict[Kind, str] = {"prices": "bars", "news": "news", "actions": "actions"}
-_REQUESTS = {"prices": _bars_request, "news": _news_request, "actions": _actions_request}
-
-
-def _timeframe(interval: str) -> TimeFrame:
-    from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
-
-    units = {"m": TimeFrameUnit.Minute, "d": TimeFrameUnit.Day, "w": TimeFrameUnit.Week, "mo": TimeFrameUnit.Month}
-    count = interval.rstrip("mdwo")
-    return TimeFrame(int(count), units[interval.removeprefix(count)])
-
-
-def _of_whole_bars(ask: Ask) -> Ask:
-    """Return the ask up to the last bar that is over: one that its end cuts would come as if it were whole."""
-    interval = Interval.parse(ask.interval)
-    if interval.unit in ("w", "mo"):
-        return replace(ask, start=interval.label(ask.start.date()), end=interval.label(ask.end.date()))
-    if interval.unit == "m":
-        return replace(ask, end=ask.end - (ask.end - _EPOCH) % interval.length)
-    ends = ask.end.astimezone(_NEW_YORK)
-    midnight = datetime.combine(ends.date(), time(), _NEW_YORK).astimezone(UTC)
-    return ask if ends.time() >= _CLOSES else replace(ask, end=min(ask.end, midnight))
-
-
-def _last_moment(ask: Ask) -> datetime:
-    """Alpaca includes the end that it is given; an ask does not."""
-    return ask.end - timedelta(microseconds=1)
 
 
 def _rows(payload: bytes, reader: Reader) -> Iterator[Mapping[str, Cell]]:
@@ -196,7 +119,7 @@ def _bars(bars: Mapping[str, list[dict[str, Any]]], reader: Reader) -> Iterator[
         for bar in series:
             cells = {ours: bar.get(theirs) for theirs, ours in _BAR.items()}
             begins = _in_new_york(bar.get("t"))
-            if begins is not None and is_intraday and not _OPENS <= begins.time() < _CLOSES:
+            if begins is not None and is_intraday and not OPENS <= begins.time() < CLOSES:
                 continue  # before or after the regular session: no session of an exchange calendar holds it
             if begins is not None:
                 cells["timestamp"] = begins.astimezone(UTC) if is_intraday else begins.date()
@@ -206,7 +129,7 @@ def _bars(bars: Mapping[str, list[dict[str, Any]]], reader: Reader) -> Iterator[
 def _in_new_york(text: object) -> datetime | None:
     """Alpaca labels a day, a week and a month by its first midnight in New York, in UTC."""
     try:
-        return datetime.fromisoformat(str(text)).astimezone(_NEW_YORK)
+        return datetime.fromisoformat(str(text)).astimezone(NEW_YORK)
     except ValueError:
         return None  # the gate says that it cannot be read
 
@@ -217,8 +140,8 @@ def regular_session_of(text: str) -> datetime | None:
     Raises:
         ValueError: the text is no moment.
     """
-    begins = datetime.fromisoformat(text).astimezone(_NEW_YORK)
-    return begins.astimezone(UTC) if _OPENS <= begins.time() < _CLOSES else None
+    begins = datetime.fromisoformat(text).astimezone(NEW_YORK)
+    return begins.astimezone(UTC) if OPENS <= begins.time() < CLOSES else None
 
 
 def _news(items: list[dict[str, Any]], reader: Reader) -> Iterator[Mapping[str, Cell]]:
