@@ -12,11 +12,13 @@ import psycopg
 import pytest
 import talib
 
-from feature_store import definitions
+from feature_store import definitions, retention
+from feature_store.blast_radius import trace
 from feature_store.leaks.definitions import judge_definition, rolled_back
 from feature_store.leaks.gate import verdict_on
 from feature_store.leaks.subjects import compiled, registered
 from feature_store.views import INDICATORS_EXTENDED, VIEWS
+from trading.adapters.recalls import Asked
 
 pytestmark = pytest.mark.engines
 
@@ -231,3 +233,34 @@ def test_a_planted_leak_is_found_in_the_second_view(filled: Any) -> None:
 def test_a_row_of_the_second_view_goes_only_by_compaction(filled: Any) -> None:
     with pytest.raises(psycopg.errors.IntegrityConstraintViolation, match="append-only"):
         filled.conn.execute("delete from marts.indicators_extended")
+
+
+def test_versions_are_traced_compacted_and_begun_from_again_as_those_of_the_first_view(extended_warehouse: Any) -> None:
+    w, low, high, later = extended_warehouse, Decimal(5), Decimal(50), datetime(2100, 1, 1, tzinfo=UTC)
+    second = FIRST + timedelta(days=1)
+
+    def publish(day: date, close: str, known_at: datetime) -> None:
+        w.publish("files", [w.Bar("AAA", day, Decimal(10), high, low, Decimal(close), 100, known_at)])
+        w.advance()
+
+    for n, close in enumerate(("10", "11", "12", "13")):
+        publish(FIRST, close, datetime(2004, 1, 10 + n, tzinfo=UTC))
+    publish(second, "20", datetime(2004, 1, 20, tzinfo=UTC))
+    with w.conn.transaction():
+        reach = trace(w.conn, Asked(batch=w.one("select min(batch_id) from raw.ingestion_batches")))
+    assert [(one.view, one.rows, one.changed) for one in reach.rows] == [(INDICATORS_EXTENDED, 1, 1)]
+    assert [(one.view, one.row_count) for one in retention.compact(w.url, later)] == [(INDICATORS_EXTENDED, 2)]
+    # It begins from a version of the first bar that was taken away.
+    publish(second, "21", datetime(2004, 1, 11, 12, tzinfo=UTC))
+    definition, newest = w.active(INDICATORS_EXTENDED), w.one("select raw.newest_watermark()")
+    for as_of in (datetime(2004, 1, 11, 12, tzinfo=UTC), datetime(2004, 1, 12, tzinfo=UTC), later):
+        ((found,),) = w.all(
+            "select row_hash from features.indicators_extended_as_of(%s, %s, %s) where timestamp::date = %s",
+            definition, as_of, newest, second,
+        )  # fmt: skip
+        again = w.store.recompute(definition, "files", "AAA", "1d", midnight(second), as_of, newest)
+        assert again.row_hash == found.hex()
+
+
+def midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
