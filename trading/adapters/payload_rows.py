@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 
 from trading.adapters import gaps, warehouse
+from trading.adapters.feeds.payload_mover import held_payload
 from trading.adapters.placing import place_bars, place_trades, to_rows
 from trading.errors import InputError, NaiveTimeError, NoRowsError
 from trading.ingestion.candidates import Candidate, parse
@@ -52,7 +53,7 @@ def rows_of_payload(conn: psycopg.Connection, store: PayloadStore, batch_id: int
         InputError: no batch has this id.
     """
     batch = recorded_batch(conn, batch_id)
-    payload = store.get(batch.payload_key, batch.payload_sha256)
+    payload = held_payload(conn, batch.payload_sha256) or store.get(batch.payload_key, batch.payload_sha256)
     if batch.status != "published":
         return []
     rows = good_rows(conn, batch_id, batch, payload)
@@ -62,17 +63,16 @@ def rows_of_payload(conn: psycopg.Connection, store: PayloadStore, batch_id: int
 
 def good_rows(conn: psycopg.Connection, batch_id: int, batch: RecordedBatch, payload: bytes) -> list[RawRow]:
     """Return the rows of a recorded batch that passed its gate, new to the warehouse then or not."""
+    reader = Reader.from_dict(batch.reader["request"])
     try:
-        candidates = parse(payload, Reader.from_dict(batch.reader["request"])).candidates
+        candidates = parse(payload, reader).candidates
     except (NoRowsError, NaiveTimeError):  # a live drop of nothing, or of nothing that could be read
         return []
     # What could not be read then had no part in the batch, even where it can be read by now.
     candidates = _without_quarantined(conn, batch_id, candidates, "unreadable_timestamp")
     rename(candidates, gaps.from_json(batch.reader.get("context", {}).get("parts", ())))
     if batch.kind == "prices":
-        place_bars(
-            conn, batch.source, candidates, batch.reader["context"]["calendars"], batch.reader["request"]["parser"]
-        )
+        place_bars(conn, batch.source, candidates, batch.reader["context"]["calendars"], reader.parser)
     if batch.kind == "trades":
         place_trades(conn, batch.source, candidates)
     good = _without_quarantined(conn, batch_id, folded(batch.kind, candidates)[0])

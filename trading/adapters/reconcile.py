@@ -247,9 +247,9 @@ def _grids(conn: psycopg.Connection, group: Sequence[SeriesBars], interval: str,
     day = timedelta(days=1)
     first = moment(min(int(one.starts[0]) for one in group)).date() - day
     last = end.date()
-    if Interval.stored(interval).unit in ("w", "mo"):
+    if is_longer := Interval.stored(interval).unit in ("w", "mo"):
         first, last = first + day, last + 45 * day  # whole weeks and months, which begin with their labels
-    recorded = read_sessions(conn, calendars, first, last)
+    recorded = read_sessions(conn, calendars, first, last, planned=is_longer)
     return {name: Grid.of(_with_newer(name, recorded[name].ordered, last), interval) for name in calendars}
 
 

@@ -38,15 +38,21 @@ def bars_per_year(interval: str, calendars: Iterable[str]) -> int:
 
 @lru_cache(maxsize=64)
 def _of_calendar(name: str, calendar: str) -> int:
-    sessions = exchange_sessions(calendar, _FIRST, _LAST)
-    if not sessions:
-        raise InputError(f"expected a calendar with sessions from 2000 to 2019, found none of {calendar}")
+    sessions = _sessions(calendar)
     a_session = _usual(sessions, Interval.parse(name))
     years = min(_YEARS, (_LAST - sessions[0].session_date).days / 365.25)  # a younger exchange has fewer
     return round(len(sessions) / years) * a_session
 
 
-def _usual(sessions: list[Session], interval: Interval) -> int:
+@lru_cache(maxsize=8)
+def _sessions(calendar: str) -> tuple[Session, ...]:
+    found = exchange_sessions(calendar, _FIRST, _LAST)
+    if not found:
+        raise InputError(f"expected a calendar with sessions from 2000 to 2019, found none of {calendar}")
+    return tuple(found)
+
+
+def _usual(sessions: tuple[Session, ...], interval: Interval) -> int:
     if not interval.is_intraday:
         return 1
     counts = Counter(

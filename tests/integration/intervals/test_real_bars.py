@@ -76,6 +76,7 @@ def made(conn: psycopg.Connection, symbol: str, interval: str, of: str, **option
     return pd.DataFrame([{**vars(bar)} for bar in bars]).set_index("timestamp")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not HOURS.exists(), reason="no shared market data here: hourly bars of 1998 to 2021")
 def test_days_made_of_hours_are_those_of_the_vendor(conn: psycopg.Connection) -> None:
     frame = pd.read_parquet(HOURS).query("ticker == 'BAC'")

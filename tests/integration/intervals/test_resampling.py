@@ -340,3 +340,17 @@ def test_sql_and_python_have_the_same_periods(world: World, calendar: str) -> No
                 "select features.period_start(%s, %s, %s)", (name, calendar, moment)
             ).fetchone() or (None,)
             assert start == (mine_at.timestamp if mine_at else None), (name, moment)
+
+
+def test_breaks_of_sessions_that_an_earlier_release_recorded_are_added_once(world: World) -> None:
+    count = "select count(*) from trading.known_sessions where calendar = 'XTKS' and break_starts_at is not null"
+    whole = world.conn.execute(count).fetchone()
+    with world.conn.transaction(force_rollback=True):  # as a release left it that knew no breaks
+        world.conn.execute("alter table trading.session_breaks disable trigger all")
+        world.conn.execute("delete from trading.session_breaks")
+        world.conn.execute("delete from trading.calendars_with_breaks")
+        assert world.conn.execute(count).fetchone() == (0,)
+        ensure_sessions(world.conn, ["XTKS"], FIRST, LAST, date(2024, 7, 12))
+        assert world.conn.execute(count).fetchone() == whole
+    assert whole is not None
+    assert whole[0] > 300
