@@ -11,6 +11,7 @@ from typing import Any, cast
 import dagster as dg
 
 from assets.ingestion import GATE, RETRY_VENDOR, months, refused_at_once
+from assets.vendor_keys import vendor_key
 from trading.adapters.asking import ask_of
 from trading.adapters.fetching import FetchReport, fetch
 from trading.adapters.object_store import ObjectStore
@@ -30,6 +31,7 @@ class WhatToFetch(dg.Config):
         variant: Which of a vendor that has several, such as `kraken` of ccxt.
         calendar: The exchange calendar of symbols not known yet; empty: the vendor's own.
         mode: `history` or `live`; empty: the vendor's own.
+        since: The first day of the asked months that is wanted, such as 2026-11-13; empty: all of their days.
     """
 
     symbols: list[str]
@@ -37,6 +39,7 @@ class WhatToFetch(dg.Config):
     variant: str = ""
     calendar: str = ""
     mode: str = ""
+    since: str = ""
 
 
 def pool_of(name: str) -> str:
@@ -46,7 +49,7 @@ def pool_of(name: str) -> str:
 
 def asset_of(name: str, kind: Kind) -> dg.AssetsDefinition:
     """Return the asset that fetches `kind` from a vendor."""
-    key = dg.AssetKey(["vendor", f"{name}_{kind}"])
+    key = vendor_key(name, kind)
 
     @dg.asset(
         key=key,
@@ -93,7 +96,7 @@ def _fetched(
         config.symbols,
         now=now,
         mode=mode,
-        first=date.fromisoformat(partitions[0]),
+        first=max(map(date.fromisoformat, filter(None, (partitions[0], config.since)))),
         last=last if is_over else None,
         interval=config.interval,
         calendar=config.calendar or vendor.calendar,

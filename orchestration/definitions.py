@@ -1,5 +1,7 @@
 """What Dagster loads: every asset, the jobs over them, their schedules, and the resources they are handed."""
 
+import os
+
 import dagster as dg
 
 from assets import (
@@ -17,7 +19,9 @@ from assets import (
     vendors,
     warehouse,
 )
-from orchestration.jobs import JOBS, SCHEDULES
+from orchestration.calendars import calendars_in_use
+from orchestration.daily import daily_schedule
+from orchestration.jobs import JOBS, WEEKLY, daily_update
 from orchestration.resources import resources
 
 defs = dg.Definitions(
@@ -44,7 +48,7 @@ defs = dg.Definitions(
     ],
     asset_checks=[completeness.reconciled, leaks.training_set_leaks],
     jobs=JOBS,
-    schedules=SCHEDULES,
+    schedules=[*(daily_schedule(calendar, daily_update) for calendar in calendars_in_use(os.environ)), *WEEKLY],
     sensors=[vendors.vendor_pools],
     resources=resources(),
 )

@@ -1,14 +1,15 @@
 """The jobs that people and schedules launch, as selections of the one asset graph.
 
-`main` runs all of it, from files to the report. `daily_update` brings in the newest month and what follows from
-it, anchors the ledgers and measures parity; `weekly_retraining` learns, judges and lets the gate decide. Times are UTC,
-after the US close. `full_parity` computes again all that was ever served.
+`main` runs all of it, from files to the report. `daily_update` brings in what vendors have new and what follows from
+it, anchors the ledgers and measures parity: after the close of each exchange (orchestration/daily.py), of what each
+schedule selects. `weekly_retraining` learns, judges and lets the gate decide; `full_parity` computes again all that was
+ever served. Times are UTC.
 """
 
 import dagster as dg
 
 from assets.evaluation import EVALUATION
-from assets.ingestion import CORPORATE_ACTIONS, NEWS_ITEMS, PRICE_BARS, SESSION_QUALITY, months
+from assets.ingestion import CORPORATE_ACTIONS, NEWS_ITEMS, PRICE_BARS, SESSION_QUALITY
 from assets.paper import ANCHORS
 from assets.parity import PARITY
 from assets.promotion import PROMOTIONS
@@ -29,7 +30,10 @@ main = dg.define_asset_job(
 )
 daily_update = dg.define_asset_job(
     "daily_update",
-    selection=_INGESTION | _DERIVED | dg.AssetSelection.assets(ANCHORS, PARITY),
+    selection=_INGESTION
+    | _DERIVED
+    | dg.AssetSelection.groups(VENDORS_GROUP)
+    | dg.AssetSelection.assets(ANCHORS, PARITY),
     executor_def=dg.in_process_executor,
 )
 weekly_retraining = dg.define_asset_job(
@@ -48,14 +52,6 @@ full_parity = dg.define_asset_job(
 )
 
 
-@dg.schedule(name="daily_update", job=daily_update, cron_schedule="30 0 * * 2-6", execution_timezone="UTC")
-def every_session(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """After each US session: 00:30 UTC of the next day, for the month that the session lies in."""
-    session_day = context.scheduled_execution_time.date()
-    month = months.get_partition_key_for_timestamp(context.scheduled_execution_time.timestamp() - 24 * 3600)
-    return dg.RunRequest(run_key=f"daily-{session_day}", partition_key=month)
-
-
 every_week = dg.ScheduleDefinition(
     name="weekly_retraining", job=weekly_retraining, cron_schedule="0 6 * * 6", execution_timezone="UTC"
 )
@@ -65,4 +61,4 @@ every_sunday = dg.ScheduleDefinition(
 )
 
 JOBS = [main, daily_update, weekly_retraining, full_parity]
-SCHEDULES = [every_session, every_week, every_sunday]
+WEEKLY = [every_week, every_sunday]

@@ -2,13 +2,11 @@
 
 import subprocess
 import sys
-from datetime import UTC, datetime
 
 import dagster as dg
 import pytest
 
 from orchestration.definitions import defs
-from orchestration.jobs import every_session
 
 HEAVY = (
     "torch",
@@ -20,7 +18,7 @@ HEAVY = (
     "matplotlib",
     "wordllama",
 )
-FLOW = ["ingestion", "warehouse", "features", "training", "evaluation", "promotion", "trading", "reports"]
+FLOW = ["vendors", "ingestion", "warehouse", "features", "training", "evaluation", "promotion", "trading", "reports"]
 
 
 @pytest.fixture(scope="module")
@@ -105,20 +103,13 @@ def test_every_job_that_trains_passes_the_leak_gate(job: str):
     assert "training_set_leaks" in {node.name for node in defs.resolve_job_def(job).nodes}
 
 
-@pytest.mark.parametrize(
-    ("tick", "month"),
-    [
-        (datetime(2026, 11, 21, 0, 30, tzinfo=UTC), "2026-11-01"),  # Friday's session, on Saturday
-        (datetime(2026, 12, 1, 0, 30, tzinfo=UTC), "2026-11-01"),  # Monday the 30th, on the 1st
-    ],
-)
-def test_the_daily_schedule_asks_for_the_month_of_the_session_that_closed(tick: datetime, month: str):
-    context = dg.build_schedule_context(scheduled_execution_time=tick)
-    assert every_session(context).partition_key == month
-
-
-def test_each_job_but_main_has_a_schedule():
-    assert {schedule.name for schedule in defs.schedules or []} == {"daily_update", "weekly_retraining", "full_parity"}
+def test_each_job_but_main_has_a_schedule_and_the_daily_one_has_one_per_calendar_that_vendors_declare():
+    assert {schedule.name for schedule in defs.schedules or []} == {
+        "daily_update__XNYS",
+        "daily_update__24_7",
+        "weekly_retraining",
+        "full_parity",
+    }
 
 
 def test_loading_the_definitions_imports_nothing_heavy():
