@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from exchange_protocols import binance
 from news_protocols import feeds
 from psycopg import sql
-from vendor_cases import CASES, Case
+from vendor_cases import BY_NAME, Case
 from vendor_server import VendorServer
 
 from feature_store import build
@@ -26,7 +26,6 @@ from trading.adapters.payload_rows import rows_of_payload
 
 pytestmark = pytest.mark.engines
 NOW = datetime(2024, 7, 1, 12, tzinfo=UTC)
-BY_NAME = {case.name: case for case in CASES}
 WHOLE = (
     *(replace(BY_NAME[f"alpaca/{kind}"], answer=alpaca(page=100)) for kind in ("prices", "news", "actions")),
     replace(BY_NAME["ccxt/binance"], answer=binance(page=100)),

@@ -6,7 +6,7 @@ slash is one of several of a vendor.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -20,8 +20,9 @@ from vendor_server import Reply, Request, VendorServer
 from trading.adapters.sources.calls import Calls, Patience
 from trading.adapters.sources.registry import vendor_named, vendor_of_format
 from trading.adapters.sources.vendor import Vendor
+from trading.ingestion.payload import Cell
 from trading.ingestion.ports import Ask, Page
-from trading.ingestion.reader import Kind
+from trading.ingestion.reader import Kind, Reader
 
 Row = tuple[Any, ...]
 WORDS = "TRADELOOM_NEWS_WORDS"
@@ -214,3 +215,16 @@ CASES = (
         asked_first=1,
     ),
 )
+
+BY_NAME = {case.name: case for case in CASES}
+
+
+def fetched(case: Case, cursor: str | None = None) -> tuple[list[Page], list[Request]]:
+    """Return the pages and the requests of a case with a server of its own."""
+    with VendorServer(case.answer) as server:
+        return case.fetched(server, cursor), server.requests
+
+
+def rows_of(source: str, payload: bytes, reader: Reader) -> list[Mapping[str, Cell]]:
+    """Return the rows that a vendor's module reads."""
+    return list(vendor_named(source).rows(payload, reader))

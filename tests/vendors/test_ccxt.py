@@ -1,0 +1,179 @@
+"""Exchanges through ccxt: how they are asked, how their answers are read, what is refused. No database."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from exchange_protocols import CLOSES, DAY, FIRST, binance, kline, kraken
+from vendor_cases import BEGIN, BY_NAME, fetched, rows_of
+from vendor_server import Reply, Request, VendorServer, json_reply, refusing
+
+from trading.adapters.sources.registry import vendor_named
+from trading.errors import (
+    InputError,
+    VendorRefusedError,
+)
+from trading.ingestion.candidates import parse
+from trading.ingestion.reader import Reader
+
+
+def test_only_bars_that_are_over_are_asked_for():
+    case = BY_NAME["ccxt/binance"]
+    running = replace(case, answer=binance(page=1000))
+    ask = replace(running.ask, end=datetime(2024, 1, 5, 13, tzinfo=UTC))
+    with VendorServer(running.answer) as server:
+        calls, _ = running.calls(server)
+        with calls:
+            pages = list(running.vendor.pages(ask, None, calls))
+    assert [row[1] for row in running.read(pages)] == [date(2024, 1, day) for day in (1, 2, 3, 4)]
+    assert server.requests[-1].query["limit"] == "4"
+
+
+def test_the_running_bar_that_an_exchange_adds_is_left_out():
+    case = BY_NAME["ccxt/kraken"]
+    ask = replace(case.ask, end=datetime(2024, 1, 4, 13, tzinfo=UTC))
+    with VendorServer(kraken) as server:
+        calls, _ = case.calls(server)
+        with calls:
+            pages = list(case.vendor.pages(ask, None, calls))
+    assert [row[2] for row in case.read(pages)] == list(CLOSES[:3])
+
+
+def test_a_pair_that_is_younger_than_the_ask_is_found_window_by_window():
+    def windows(request: Request) -> Reply:
+        """As exchanges do that answer for a window of time, and with an empty list before the pair was there."""
+        if request.path != "/api/v3/klines":
+            return binance()(request)
+        since, limit = int(request.query["startTime"]), int(request.query["limit"])
+        bars = [kline(number, close) for number, close in enumerate(CLOSES)]
+        return json_reply([bar for bar in bars if since <= bar[0] < since + limit * DAY])
+
+    case = replace(BY_NAME["ccxt/binance"], answer=windows)
+    ask = replace(case.ask, start=BEGIN - timedelta(days=1500))
+    with VendorServer(windows) as server:
+        calls, _ = case.calls(server)
+        with calls:
+            pages = list(case.vendor.pages(ask, None, calls))
+    assert case.read(pages) == case.rows
+    assert (len(pages), len(server.requests)) == (1, 3)
+
+
+def test_the_exchanges_own_pace_is_kept_between_requests():
+    case = BY_NAME["ccxt/kraken"]
+    with VendorServer(kraken) as server:
+        calls, waits = case.calls(server)
+        with calls:
+            list(case.vendor.pages(case.ask, None, calls))
+    assert len(server.requests) == 3
+    assert all(0.5 < wait < 2 for wait in waits)  # one request per second, counted from the one before
+    assert len(waits) == 2
+
+
+def test_what_an_exchange_says_with_status_200_counts():
+    case = BY_NAME["ccxt/kraken"]
+    said = ["EGeneral:Too many requests", "EService:Unavailable"]
+
+    def busy_then_good(request: Request) -> Reply:
+        if request.path == "/0/public/OHLC" and said:
+            return json_reply({"error": [said.pop()]})
+        return kraken(request)
+
+    pages, requests = fetched(replace(case, answer=busy_then_good))
+    assert case.read(pages) == case.rows
+    assert len(requests) == 5
+    said.extend(["EGeneral:Invalid arguments"])
+    with pytest.raises(VendorRefusedError, match="EGeneral:Invalid arguments"):
+        fetched(replace(case, answer=busy_then_good))
+
+
+def test_a_banned_address_is_not_asked_again():
+    case = BY_NAME["ccxt/binance"]
+    with VendorServer(case.answer) as server:
+        server.fail(None, refusing(418, b'{"code":-1003,"msg":"Way too many requests; IP banned."}'))
+        with pytest.raises(VendorRefusedError, match=r"status 418.*IP banned"):
+            case.fetched(server)
+        assert len(server.requests) == 2
+
+
+def test_a_pair_that_the_exchange_has_not_is_named_before_anything_is_fetched():
+    case = replace(BY_NAME["ccxt/binance"], symbols=("BTC/USDT", "BTC-USD"))
+    with VendorServer(case.answer) as server:
+        with pytest.raises(InputError, match=r"expected a spot pair of binance .* such as BTC/USDT, found 'BTC-USD'"):
+            case.fetched(server)
+        assert [request.path for request in server.requests] == ["/api/v3/exchangeInfo"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ccxt:nowhere", "expected an exchange that ccxt knows"),
+        ("rss:x", "expected the vendor rss without a colon"),
+    ],
+)
+def test_an_exchange_that_nobody_knows_is_refused(name, message):
+    with pytest.raises(InputError, match=message):
+        vendor_named(name)
+
+
+def test_without_an_exchange_there_are_no_bars_to_ask_for():
+    with pytest.raises(InputError, match="found '1d'"):
+        vendor_named("ccxt").refuse_unless_offered("prices", "1d")
+
+
+def test_weeks_and_months_are_not_offered_because_exchanges_begin_them_on_other_days():
+    assert {"1w", "1M", "1mo"} & set(vendor_named("ccxt:binance").intervals) == set()
+    assert {"1m", "1h", "1d"} <= set(vendor_named("ccxt:binance").intervals)
+
+
+# Answers as the exchanges' own documents show them; Coinbase gives numbers, not text.
+
+
+@pytest.mark.parametrize(
+    ("exchange", "market", "body", "expected"),
+    [
+        (
+            "coinbaseexchange",
+            "BTC-USD",
+            b"[[1704067200,42000.010000000001,42600.2,42283.58,42499.999999,9371.12345678]]",
+            ("42283.58", "42600.2", "42000.010000000001", "42499.999999", "9371.12345678"),
+        ),
+        (
+            "okx",
+            "BTC-USD",
+            b'{"code":"0","msg":"","data":[["1704067200000","42.1","44.0","41.9","43.2","628","2","3","1"]]}',
+            ("42.1", "44.0", "41.9", "43.2", "628"),
+        ),
+        (
+            "bybit",
+            "BTCUSD",
+            b'{"retCode":0,"retMsg":"OK","result":{"category":"spot","symbol":"BTCUSD","list":'
+            b'[["1704067200000","42.5","44.5","41.5","43.5","1451.59","2.43"]]},"retExtInfo":{},"time":1704153600000}',
+            ("42.5", "44.5", "41.5", "43.5", "1451.59"),
+        ),
+        (
+            "bitstamp",
+            "btcusd",
+            b'{"data":{"pair":"BTC/USD","ohlc":[{"high":"44","timestamp":"1704067200","volume":"1.5","low":"41",'
+            b'"close":"43","open":"42"}]}}',
+            ("42", "44", "41", "43", "1.5"),
+        ),
+    ],
+)
+def test_any_exchange_is_read_by_ccxt_with_every_digit(exchange, market, body, expected):
+    details = {"exchange": exchange, "symbol": "BTC/USD", "market": market, "since": str(FIRST), "limit": "5"}
+    reader = Reader("prices", "ccxt.bars", details=details | {"until": str(FIRST + 4 * DAY)})
+    (row,) = rows_of("ccxt", body, reader)
+    assert tuple(row[name] for name in ("open", "high", "low", "close", "volume")) == expected
+    assert (row["symbol"], row["timestamp"]) == ("BTC/USD", date(2024, 1, 1))
+
+
+def test_a_price_with_more_decimals_than_are_kept_is_quarantined_and_never_rounded():
+    def of_fractions(request: Request) -> Reply:
+        good = binance()(request)
+        return replace(good, body=good.body.replace(CLOSES[0].encode(), b"0.00001234"))
+
+    case = replace(BY_NAME["ccxt/binance"], answer=of_fractions)
+    pages, _ = fetched(case)
+    parsed = parse(pages[0].payload, pages[0].reader)
+    assert [(defect.number, defect.rule) for defect in parsed.defects] == [(1, "too_many_decimals")]
+    assert len(parsed.candidates) == 1

@@ -1,0 +1,132 @@
+"""NewsAPI and feeds: how they are asked, which symbols an item is about, what is refused. No database."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+from news_protocols import MARKETS, TECH, feeds, newsapi
+from vendor_cases import BY_NAME, FEEDS, WORDS, fetched, rows_of
+from vendor_server import Reply, VendorServer, refusing
+
+from trading.errors import (
+    InputError,
+    UnreadablePayloadError,
+    VendorRefusedError,
+    VendorUnavailableError,
+)
+from trading.ingestion.reader import Reader
+
+
+def test_each_symbol_is_searched_by_its_words_where_a_reader_can_see_them():
+    _, requests = fetched(BY_NAME["newsapi"])
+    assert [request.query["q"] for request in requests] == ['"Apple" OR "iPhone"', '"MSFT"']
+    assert {name: requests[0].query[name] for name in ("searchIn", "from", "to", "sortBy", "pageSize", "page")} == {
+        "searchIn": "title,description",
+        "from": "2024-01-01T00:00:00",
+        "to": "2024-01-05T23:59:59",
+        "sortBy": "publishedAt",
+        "pageSize": "100",
+        "page": "1",
+    }
+
+
+def test_pages_go_on_as_far_as_there_are_results():
+    case = replace(BY_NAME["newsapi"], symbols=("AAPL",), answer=newsapi(total=150, plan=200))
+    pages, requests = fetched(case)
+    assert [request.query["page"] for request in requests] == ["1", "2"]
+    assert case.read(pages) == case.rows[:3]
+    assert [page.cursor for page in pages] == ["AAPL 2", "AAPL 0"]
+
+
+def test_the_end_of_the_plan_is_told_and_the_pages_before_it_come():
+    case = replace(BY_NAME["newsapi"], symbols=("AAPL",), answer=newsapi(total=150))
+    with VendorServer(case.answer) as server:
+        calls, _ = case.calls(server)
+        with calls:
+            pages = case.vendor.pages(case.ask, None, calls)
+            assert case.read([next(pages)]) == case.rows[:2]
+            with pytest.raises(VendorRefusedError, match=r"maximumResultsReached.*ask for fewer days with --from"):
+                next(pages)
+
+
+def test_too_many_words_are_refused_before_anything_is_asked():
+    environ = BY_NAME["newsapi"].environ | {WORDS: "AAPL=" + ",".join(f"word{number:04}" for number in range(60))}
+    with pytest.raises(InputError, match="expected words of AAPL of at most 500 characters together"):
+        fetched(replace(BY_NAME["newsapi"], environ=environ))
+
+
+def test_a_feed_is_asked_only_for_what_changed_and_a_feed_without_changes_is_no_page():
+    case = BY_NAME["rss"]
+    with VendorServer(feeds) as server:
+        first = case.fetched(server)
+        server.forget()
+        assert case.fetched(server, first[-1].cursor) == []
+    moved, tech, markets = server.requests
+    assert moved.headers["if-none-match"] == tech.headers["if-none-match"] == '"tech-1"'
+    assert markets.headers["if-modified-since"] == "Tue, 09 Jan 2024 12:00:00 GMT"
+
+
+def test_other_words_read_a_feed_again_and_leave_the_others():
+    case = BY_NAME["rss"]
+    words = replace(case, environ=case.environ | {WORDS: "AAPL=Apple;MSFT=Pineapples"})
+    with VendorServer(feeds) as server:
+        first = case.fetched(server)
+        again = words.fetched(server, first[-1].cursor)
+    assert [page.name for page in again] == ["feed 127.0.0.1/markets.xml"]
+    assert [row[1] for row in words.read(again)] == ["Pineapples"]
+
+
+def test_the_items_of_a_stated_feed_are_about_its_symbols_and_others_about_the_words_they_hold():
+    details = {"feed": "f", "type": "application/xml"}
+    stated = Reader("news", "rss.feed", details=details | {"symbols": "AAPL,MSFT"})
+    assert [row["symbols"] for row in rows_of("rss", TECH, stated)] == [["AAPL", "MSFT"]]
+    searched = Reader("news", "rss.feed", details=details | {"symbols": "", "words": "AAPL=apple;M=MICROSOFT"})
+    # "Pineapples" holds apple inside a word: that names nobody.
+    assert [(row["symbols"], row["url"]) for row in rows_of("rss", MARKETS, searched)] == [
+        (["M"], "https://feeds.example/m1")
+    ]
+
+
+@pytest.mark.parametrize("body", [b"<html><body>Sign in</body></html>", TECH[:-20]])
+def test_what_is_no_whole_feed_is_asked_for_again_and_then_refused(body):
+    case = replace(BY_NAME["rss"], answer=lambda _: Reply(200, body))
+    with pytest.raises(VendorUnavailableError, match=r"rss at 127.0.0.1/moved.xml .* not whole after 4 tries"):
+        fetched(case)
+
+
+def test_a_feed_that_closes_but_is_none_is_refused():
+    reader = Reader("news", "rss.feed", details={"feed": "f", "type": "", "symbols": "AAPL"})
+    with pytest.raises(UnreadablePayloadError, match="expected RSS or Atom, found another form"):
+        rows_of("rss", b"<html></feed>", reader)
+
+
+@pytest.mark.parametrize(
+    ("feeds_setting", "words", "message"),
+    [
+        ("", "", "expected feeds in TRADELOOM_RSS_FEEDS, found none"),
+        ("AAPL=https://user:pw@feeds.example/x", "", "found another form$"),
+        ("https://feeds.example/x", "", "found another form$"),
+        ("AAPL=https://feeds.example/x", "", "expected a feed of MSFT in TRADELOOM_RSS_FEEDS"),
+        ("*=https://feeds.example/x", "AAPL=Apple", "words of MSFT in TRADELOOM_NEWS_WORDS"),
+        ("*=https://feeds.example/x", "AAPL", "expected TRADELOOM_NEWS_WORDS such as"),
+    ],
+)
+def test_settings_that_name_nothing_are_refused_before_anything_is_asked(feeds_setting, words, message):
+    with pytest.raises(InputError, match=message):
+        fetched(replace(BY_NAME["rss"], environ={FEEDS: feeds_setting, WORDS: words}))
+
+
+def test_the_key_in_a_feeds_address_is_in_no_page_error_or_log(caplog):
+    caplog.set_level(logging.DEBUG)
+    environ = {FEEDS: "AAPL,MSFT={url}/tech.xml?key=t0ken AAPL={url}/tech.xml?key=0ther"}
+    case = replace(BY_NAME["rss"], environ=environ)
+    with VendorServer(feeds) as server:
+        pages = case.fetched(server)
+        server.fail(*[refusing(404)])
+        with pytest.raises(VendorRefusedError) as refused:
+            case.fetched(server)
+    assert server.requests[0].query == {"key": "t0ken"}
+    names = [page.reader.details["feed"] for page in pages]
+    assert len(set(names)) == 2  # two addresses are two feeds, though their names may not say why
+    kept = "".join(f"{page.name}{page.cursor}{page.reader.as_dict()}" for page in pages)
+    assert "t0ken" not in kept + str(refused.value) + caplog.text
