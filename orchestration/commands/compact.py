@@ -42,6 +42,6 @@ def compact(days: int, definition: str | None, dry_run: bool, as_json: bool) -> 
         return
     word = "would go" if dry_run else "taken away"
     for one in done:
-        click.echo(f"{one.view:18} {one.definition[:12]}  {one.row_count:,} rows {word}")
+        click.echo(f"{one.view:26} {one.definition[:12]}  {one.row_count:,} rows {word}")
     if not done:
         click.echo("no definition is registered yet; nothing to compact")
