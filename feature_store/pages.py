@@ -9,6 +9,7 @@ import psycopg
 from feature_store import registry
 from feature_store.expressions import Expression, expression_of
 from feature_store.registry import Feature, RegisteredDefinition, View
+from feature_store.views import is_of_bars
 
 _HEAD = """# Features
 
@@ -20,7 +21,8 @@ on the forward-adjusted series, and null before its first value.
 
 def features_page(conn: psycopg.Connection) -> str:
     """Return the page on the newest definition of every view, in Markdown; indicators before what is made of them."""
-    return "\n".join([_HEAD, *(_section(conn, view) for view in reversed(registry.views(conn)))])
+    views = sorted(registry.views(conn), key=lambda view: (not is_of_bars(view.name), view.name))
+    return "\n".join([_HEAD, *(_section(conn, view) for view in views)])
 
 
 def _section(conn: psycopg.Connection, view: View) -> str:
