@@ -36,9 +36,8 @@ def ensure_sessions(conn: psycopg.Connection, calendars: Iterable[str], first: d
     wanted = (date(max(first.year - 1, _EARLIEST_YEAR), 1, 1), min(date(last.year, 12, 31), today))
     for calendar in sorted(set(calendars)):
         _add_missing_breaks(conn, calendar)
-        for gap in _gaps(conn, calendar, *wanted):
-            _insert(conn, calendar, exchange_sessions(calendar, *gap))
-            _plan(conn, calendar)
+        for first_missing, last_missing in _gaps(conn, calendar, *wanted):
+            _fill(conn, calendar, first_missing, last_missing)
 
 
 def read_sessions(
@@ -69,6 +68,17 @@ def _recorded(conn: psycopg.Connection, calendar: str) -> tuple[date | None, dat
         "select min(session_date), max(session_date) from trading.calendar_sessions where calendar = %s", (calendar,)
     ).fetchone()
     return found or (None, None)
+
+
+def _fill(conn: psycopg.Connection, calendar: str, first: date, last: date) -> None:
+    """Record the sessions of a range; where they are the newest, plan those to the end of the month after it."""
+    newest = _recorded(conn, calendar)[1]
+    is_newest = newest is None or newest < last
+    horizon = (last.replace(day=1) + timedelta(days=64)).replace(day=1) if is_newest else last
+    sessions = exchange_sessions(calendar, first, horizon)
+    _insert(conn, calendar, [session for session in sessions if session.session_date <= last])
+    if is_newest:
+        _plan(conn, calendar, [session for session in sessions if session.session_date > last])
 
 
 def _insert(conn: psycopg.Connection, calendar: str, sessions: Sequence[Session]) -> None:
@@ -108,19 +118,12 @@ def _add_missing_breaks(conn: psycopg.Connection, calendar: str) -> None:
     _insert_breaks(conn, calendar, [session for session in sessions if session.session_date in recorded])
 
 
-def _plan(conn: psycopg.Connection, calendar: str) -> None:
-    """Keep the sessions after the last recorded one, to the end of the month after it."""
-    last = _recorded(conn, calendar)[1]
-    if last is None:
-        return
-    horizon = (last.replace(day=1) + timedelta(days=64)).replace(day=1)
+def _plan(conn: psycopg.Connection, calendar: str, sessions: Iterable[Session]) -> None:
+    """Keep the sessions after the last recorded one in the place of those that were planned before."""
     conn.execute("delete from trading.planned_sessions where calendar = %s", (calendar,))
     with conn.cursor() as cursor:
         cursor.executemany(
             "insert into trading.planned_sessions (calendar, session_date, opens_at, closes_at) "
             "values (%s, %s, %s, %s) on conflict do nothing",  # two writers may plan at once
-            [
-                (calendar, session.session_date, session.opens_at, session.closes_at)
-                for session in exchange_sessions(calendar, last + _DAY, horizon)
-            ],
+            [(calendar, session.session_date, session.opens_at, session.closes_at) for session in sessions],
         )
