@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,7 +47,10 @@ def walk(w: Any, symbol: str, bars: int, first: date = FIRST, seed: int = 0) -> 
 
 @pytest.fixture(scope="module")
 def filled(shared_extended_warehouse: Any) -> Any:
-    """RND, a random walk of 700 days and its 60 hours after them; GAP, begun anew; NEW, what GAP is after it."""
+    """RND, a random walk of 700 days, and 60 hours of it; GAP, begun anew; NEW, what GAP is after it.
+
+    RND comes from a second source too, in 15 random portions.
+    """
     w = shared_extended_warehouse
     w.publish("files", walk(w, "RND", 700) + walk(w, "GAP", 80, seed=1))
     w.publish("files", walk(w, "GAP", 60, AGAIN, 2) + walk(w, "NEW", 60, AGAIN, 2))
@@ -58,6 +63,10 @@ def filled(shared_extended_warehouse: Any) -> Any:
         (f"{FIRST}T12:00:00+00:00", HOURS),
     )
     w.advance()
+    bars, cuts = walk(w, "RND", 700), sorted(random.Random(3).sample(range(1, 700), 14))
+    for begin, end in pairwise([0, *cuts, 700]):
+        w.publish("sample", bars[begin:end])
+        w.advance()
     return w
 
 
@@ -65,7 +74,7 @@ def columns(w: Any, symbol: str, interval: str = "1d", first: date = FIRST) -> p
     named = w.one("select columns from features.definitions where definition = %s", w.active(INDICATORS_EXTENDED))
     rows = w.all(
         f"select timestamp, {', '.join(named)} from features.indicators_extended_as_of(%s, 'infinity', %s)"
-        " where symbol = %s and interval = %s and timestamp >= %s order by timestamp",
+        " where source = 'files' and symbol = %s and interval = %s and timestamp >= %s order by timestamp",
         w.active(INDICATORS_EXTENDED), 2**62, symbol, interval, first,
     )  # fmt: skip
     return pd.DataFrame(rows, columns=["timestamp", *named]).set_index("timestamp").astype(float)
@@ -166,6 +175,17 @@ def test_the_logarithm_is_the_c_library_s_to_its_last_digits(filled: Any) -> Non
     )  # fmt: skip
     np.testing.assert_allclose([one for (one,) in found], [np.log(a) - np.log(b) for a, b in pairs], rtol=1e-11)
     assert filled.one("select features.log_ratio_v1(123.45, 123.45)") == 0.0
+
+
+def test_random_portions_give_the_rows_of_one_publication(filled: Any) -> None:
+    own = "'{row_id,source,watermark,source_watermark,row_hash,bar_id}'::text[]"
+    rows = f"""
+        select timestamp, to_jsonb(i) - {own} from marts.indicators_extended as i
+        where symbol = 'RND' and interval = '1d' and source = %s order by timestamp"""
+    whole, portions = filled.all(rows, "files"), filled.all(rows, "sample")
+    assert len(portions) == 700
+    assert portions == whole
+    assert filled.one("select count(distinct watermark) from marts.indicators_extended where source = 'sample'") == 15
 
 
 def test_after_a_long_gap_every_column_begins_anew(filled: Any) -> None:
