@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, Door] = {
         "orchestration.commands.blast_radius", "blast_radius", "Everything that consumed what was corrected."
     ),
     "recall": Door("orchestration.commands.recall", "recall", "Put published rows into quarantine, after use."),
+    "purge": Door("orchestration.commands.purge", "purge", "Take away what is old and nothing refers to any more."),
     "backup": Door("orchestration.commands.backup", "backup", "Write the state folder into one file."),
     "restore": Door("orchestration.commands.backup", "restore", "Make a state folder from a backup."),
 }

@@ -22,6 +22,7 @@ from assets import (
 from orchestration.calendars import calendars_in_use
 from orchestration.daily import daily_schedule
 from orchestration.jobs import JOBS, WEEKLY, daily_update
+from orchestration.maintenance import every_night, purge_event_log
 from orchestration.resources import resources
 
 defs = dg.Definitions(
@@ -47,8 +48,12 @@ defs = dg.Definitions(
         *vendors.VENDOR_ASSETS,
     ],
     asset_checks=[completeness.reconciled, leaks.training_set_leaks],
-    jobs=JOBS,
-    schedules=[*(daily_schedule(calendar, daily_update) for calendar in calendars_in_use(os.environ)), *WEEKLY],
+    jobs=[*JOBS, purge_event_log],
+    schedules=[
+        *(daily_schedule(calendar, daily_update) for calendar in calendars_in_use(os.environ)),
+        *WEEKLY,
+        every_night,
+    ],
     sensors=[vendors.vendor_pools],
     resources=resources(),
 )

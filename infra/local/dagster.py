@@ -44,7 +44,10 @@ run_retries:
   retry_on_asset_or_op_failure: false
 retention:
   schedule:
-    purge_after_days: 90
+    purge_after_days:
+      skipped: 7
+      failure: 90
+      success: 90
   sensor:
     purge_after_days:
       skipped: 7
