@@ -148,6 +148,11 @@ def known_versions(
 
 def insert_batch(conn: psycopg.Connection, batch: Batch, watermark: int, values: dict[str, Any]) -> int:
     """Write the batch and return its id; `values` are the columns that its outcome decides."""
+    return int(_one(conn, *batch_statement(batch, watermark, values))[0])
+
+
+def batch_statement(batch: Batch, watermark: int, values: dict[str, Any]) -> tuple[sql.Composed, tuple[Any, ...]]:
+    """Return the statement that writes a batch and gives its id, with its values."""
     written = {
         **{name: getattr(batch, name) for name in ("source", "kind", "mode", "received_at", "delivered_at")},
         **{name: getattr(batch, name) for name in ("payload_key", "payload_sha256", "payload_name")},
@@ -159,7 +164,7 @@ def insert_batch(conn: psycopg.Connection, batch: Batch, watermark: int, values:
     statement = sql.SQL("insert into raw.ingestion_batches ({}) values ({}) returning batch_id").format(
         sql.SQL(", ").join(map(sql.Identifier, written)), sql.SQL(", ").join([sql.Placeholder()] * len(written))
     )
-    return int(_one(conn, statement, tuple(written.values()))[0])
+    return statement, tuple(written.values())
 
 
 def insert_rows(

@@ -9,10 +9,13 @@ line may be added here, and none taken away.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from trading.adapters.sources.vendor import Vendor
 from trading.errors import InputError
+
+if TYPE_CHECKING:
+    from trading.adapters.feeds.stream import Stream
 
 VENDORS: dict[str, str] = {
     "alpaca": "trading.adapters.sources.alpaca",
@@ -40,10 +43,13 @@ def vendor_named(name: str) -> Vendor:
     return cast(Vendor, module.variant(variant))
 
 
-def vendor_of_format(format_: str) -> Vendor:
-    """Return the vendor that reads this format.
+def vendor_of_format(format_: str) -> Vendor | Stream:
+    """Return the vendor, or the stream of one, that reads this format.
 
     Raises:
         InputError: no vendor's format begins so.
     """
-    return vendor_named(format_.partition(".")[0])
+    from trading.adapters.feeds.registry import stream_of  # a stream rests on a vendor
+
+    name, _, form = format_.partition(".")
+    return stream_of(name) if form == "stream" else vendor_named(name)

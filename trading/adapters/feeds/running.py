@@ -1,0 +1,246 @@
+"""A feed while it runs: connected, greeted, caught up, heard, published; and again from the start after every end.
+
+One thread does it all, so that messages are published in the order in which they came; the websocket's own thread
+hears ahead meanwhile. What was missed while nobody listened is asked for once the subscription stands, so nothing falls
+between the two.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from trading.adapters.feeds.connection import Link, Timeouts, linked
+from trading.adapters.feeds.events import FeedEvents
+from trading.adapters.feeds.publishing import FeedPublisher, Published
+from trading.adapters.feeds.stream import Stream, Subscription
+from trading.adapters.sources.answers import ConnectionCut
+from trading.errors import InputError, QualityError, UnreadablePayloadError, VendorUnavailableError
+from trading.feed.backoff import Backoff
+from trading.feed.batching import batches
+from trading.feed.messages import Hole, Message
+from trading.feed.missed import Missed, missed_in, missed_since
+from trading.feed.sequencer import Sequencer
+from trading.feed.silence import Schedule, is_stalled
+from trading.intervals import Interval
+
+_LOOK_AROUND = 0.25  # seconds between two looks at the clock where nothing comes
+_QUIET = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class FeedTerms:
+    """How patient a feed is.
+
+    Attributes:
+        lateness: How long a message is waited for before one that came first goes on.
+        stall_after: Silence in trading hours that is a stall: the connection is given up and made anew.
+        most_stalls: So many stalls or failed connections in a row end the feed.
+        holes_every: How often the vendor is asked for bars that were left out, at most.
+    """
+
+    lateness: timedelta = timedelta(seconds=2)
+    stall_after: timedelta = timedelta(minutes=3)
+    most_stalls: int = 10
+    holes_every: timedelta = timedelta(minutes=1)
+    backoff: Backoff = field(default_factory=Backoff)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+
+@dataclass
+class FeedReport:
+    """What a feed did so far."""
+
+    source: str
+    rows_published: int = 0
+    rows_unchanged: int = 0
+    rows_quarantined: int = 0
+    rows_backfilled: int = 0
+    repeated: int = 0
+    late: int = 0
+    connections: int = 0
+    stalls: int = 0
+    holes: int = 0
+
+    def sentence(self) -> str:
+        """Return the report in one line."""
+        return (
+            f"{self.source}: {self.rows_published} rows published, {self.rows_unchanged} unchanged, "
+            f"{self.rows_quarantined} quarantined, {self.rows_backfilled} backfilled; {self.repeated} repeats and "
+            f"{self.late} late ones in {self.connections} connections, {self.holes} holes, {self.stalls} stalls"
+        )
+
+
+@dataclass
+class Feed:
+    """One vendor's stream on its way into the warehouse.
+
+    Args:
+        publisher: Entered by the caller.
+        schedule: When the symbols trade, around a moment.
+        backfill: Asks the vendor's pages for bars; returns how many were new.
+        stop: Set from anywhere, the feed ends after the batch in hand.
+    """
+
+    stream: Stream
+    wanted: Subscription
+    publisher: FeedPublisher
+    events: FeedEvents
+    schedule: Callable[[datetime], Schedule]
+    backfill: Callable[[Missed], int]
+    address: str
+    secrets: Mapping[str, str]
+    clock: Callable[[], datetime]
+    stop: threading.Event
+    terms: FeedTerms = field(default_factory=FeedTerms)
+    on_batch: Callable[[Published], None] = lambda published: None
+    jitter: Callable[[float, float], float] = random.uniform
+    report: FeedReport = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Prepare; nothing is asked yet."""
+        self.report = FeedReport(self.stream.source)
+        self._step = Interval.parse(self.wanted.interval).length
+        self._sequencer = Sequencer(self._step, self.terms.lateness)
+        self._holes: list[Hole] = []
+        self._holes_asked_at: datetime | None = None
+        self._failures = 0
+        self._ready: list[Message] = []
+
+    def run(self) -> FeedReport:
+        """Feed until `stop` is set; return what was done.
+
+        Raises:
+            VendorUnavailableError: too many stalls or failed connections in a row.
+            CredentialsError, VendorRefusedError: the vendor does not let us in, or has no such stream.
+            EngineError: an engine failed; run again, what was missed is asked for.
+        """
+        why = "asked to"
+        try:
+            while not self.stop.is_set():
+                try:
+                    self._connect()
+                except ConnectionCut as error:
+                    self._cut(str(error))
+            self._flush()
+        except BaseException as error:
+            why = type(error).__name__
+            raise
+        finally:
+            self._count()
+            self.events.happened("stopped", why=why)
+        return self.report
+
+    def _connect(self) -> None:
+        with linked(self.address, self.terms.timeouts) as link:
+            self.stream.greet(link, self.wanted, self.secrets)
+            self.report.connections += 1
+            self.events.happened("connected", symbols=len(self.wanted.symbols))
+            self._catch_up()
+            self._listen(link)
+
+    def _cut(self, why: str) -> None:
+        self._failures += 1
+        self.events.happened("disconnected", why=why)
+        if self._failures >= self.terms.most_stalls:
+            raise VendorUnavailableError(
+                f"expected {self.stream.source}'s stream to go on, found {why} after {self._failures} tries; run again"
+            )
+        self._publish(self._sequencer.due(self.clock()))
+        self.publisher.settle()
+        self.stop.wait(self.terms.backoff.wait(self._failures, self.jitter))
+
+    def _listen(self, link: Link) -> None:
+        heard_at = self.clock()
+        while not self.stop.is_set():
+            frames = link.frames(self._patience())
+            now = self.clock()
+            for frame in frames:
+                self._take(frame, now)
+            if frames:
+                heard_at, self._failures = now, 0
+            self._publish(self._sequencer.due(now))
+            self._look_for_holes(now)
+            if self.publisher.touched != now.date() or not self.schedule(now).trading_between(now - _QUIET, now):
+                self.publisher.settle()
+            if is_stalled(heard_at, now, self.terms.stall_after, self.schedule(now)):
+                self.report.stalls += 1
+                self.events.happened("stalled", silent_since=heard_at.isoformat())
+                raise ConnectionCut(f"nothing for {self.terms.stall_after.total_seconds():g} s")
+
+    def _patience(self) -> float:
+        until = self._sequencer.next_due()
+        if until is None:
+            return _LOOK_AROUND
+        return min(max((until - self.clock()).total_seconds(), 0.0), _LOOK_AROUND)
+
+    def _take(self, frame: str, now: datetime) -> None:
+        """Put the messages of a frame in their order; what is ready outlives a cut in the next frame."""
+        try:
+            messages = self.stream.read(frame, self.wanted)
+        except UnreadablePayloadError as error:  # one frame of another form does not end the feed
+            self.events.happened("refused", why=str(error))
+            return
+        for message in messages:
+            self._ready += self._sequencer.take(message, now)
+
+    def _publish(self, due: list[Message]) -> None:
+        messages, self._ready = [*self._ready, *due], []
+        for batch in batches(messages):
+            published = self.publisher.publish(batch, self.clock)
+            self.report.rows_published += published.rows_published
+            self.report.rows_quarantined += published.rows_quarantined
+            unchanged = published.rows_in - published.rows_published - published.rows_quarantined
+            self.report.rows_unchanged += unchanged if published.watermark is not None else 0
+            if published.refusal:
+                self.events.happened("refused", why=published.refusal)
+            self.on_batch(published)
+
+    def _catch_up(self) -> None:
+        """Ask for what came while nobody listened, and know where every series stands."""
+        if "prices" not in self.wanted.kinds:
+            return
+        newest = self.publisher.newest()
+        missed = missed_since(newest, self.clock() - self.stream.vendor.lag, self._step)
+        if missed is not None:
+            self._backfill(missed)
+        self._sequencer.bars_are_here(self.publisher.newest())
+
+    def _look_for_holes(self, now: datetime) -> None:
+        for hole in self._sequencer.holes():
+            self.report.holes += 1
+            if hole.kind == "trades":  # no vendor here gives trades by pages
+                self.events.happened(
+                    "hole", symbol=hole.symbol, after=hole.after.isoformat(), before=hole.before.isoformat()
+                )
+            else:
+                self._holes.append(hole)
+        is_time = self._holes_asked_at is None or now - self._holes_asked_at >= self.terms.holes_every
+        if self._holes and is_time and (missed := missed_in(self._holes, self._step)) is not None:
+            self._holes_asked_at, self._holes = now, []
+            self._backfill(missed)
+
+    def _backfill(self, missed: Missed) -> None:
+        about = {"start": missed.start.isoformat(), "end": missed.end.isoformat(), "symbols": len(missed.symbols)}
+        try:
+            rows = self.backfill(missed)
+        except VendorUnavailableError as error:
+            self._holes += [Hole("prices", symbol, missed.start - self._step, missed.end) for symbol in missed.symbols]
+            self.events.happened("refused", why=str(error), **about)
+            return
+        except (InputError, QualityError) as error:  # it will not have them later either; the feed goes on
+            self.events.happened("refused", why=str(error), **about)
+            return
+        self.report.rows_backfilled += rows
+        self.events.happened("backfilled", rows=rows, **about)
+
+    def _flush(self) -> None:
+        """Publish what still waits for something before it."""
+        self._publish(self._sequencer.due(self.clock() + self.terms.lateness))
+        self.publisher.settle()
+
+    def _count(self) -> None:
+        self.report.repeated, self.report.late = self._sequencer.counts.repeated, self._sequencer.counts.late
