@@ -8,6 +8,7 @@ from feature_store.indicator_pages.subject import Subject
 from feature_store.views import INDICATORS_EXTENDED
 
 _WINDOW = "None: a window of whole bars, looked at anew at each bar. "
+_LOGARITHM = "ln is [a series of our own](../decisions/0115-the-logarithm-is-a-series-of-our-own.md)."
 _Subject = partial(Subject, view=INDICATORS_EXTENDED)
 
 SUBJECTS = (
@@ -104,7 +105,7 @@ SUBJECTS = (
         seed=(
             "vwap_20 is a window, null before bar 20 and where nothing was traded. vwap_utc_day begins anew with the first"
             " bar of each UTC day and is null for bars of a day or longer. It is the session's where a session lies within"
-            " one UTC day (decision 0114)."
+            " one UTC day ([0114](../decisions/0114-vwap-is-rolling-and-since-midnight-utc.md))."
         ),
         source="S. A. Berkowitz, D. E. Logue and E. A. Noser, The Total Cost of Transactions on the NYSE, Journal of Finance, 1988.",
         judge="pandas, rolling and grouped sums",
@@ -223,8 +224,7 @@ SUBJECTS = (
             "variance of a bar = ln(H / L)^2 / (4 ln 2)",
             "volatility = root of the mean variance of 20 bars",
         ),
-        seed=_WINDOW
-        + "The variance from bar 1 on, the volatility null before bar 20. ln by the series in decision 0115.",
+        seed=_WINDOW + "The variance from bar 1 on, the volatility null before bar 20. " + _LOGARITHM,
         source="M. Parkinson, The Extreme Value Method for Estimating the Variance of the Rate of Return, Journal of Business, 1980.",
         judge="numpy and pandas",
         parameters={"n": "20 bars"},
@@ -239,8 +239,7 @@ SUBJECTS = (
             "variance of a bar = ln(H / L)^2 / 2 - (2 ln 2 - 1) * ln(C / O)^2",
             "volatility = root of the mean variance of 20 bars",
         ),
-        seed=_WINDOW
-        + "The variance from bar 1 on, the volatility null before bar 20. ln by the series in decision 0115.",
+        seed=_WINDOW + "The variance from bar 1 on, the volatility null before bar 20. " + _LOGARITHM,
         source="M. Garman and M. Klass, On the Estimation of Security Price Volatilities from Historical Data, Journal of Business, 1980.",
         judge="numpy and pandas",
         parameters={"n": "20 bars"},
