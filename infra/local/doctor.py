@@ -1,4 +1,4 @@
-"""`tradeloom doctor`: what may be wrong on this machine. It looks and changes nothing."""
+"""`tradeloom doctor`: what may be wrong on this machine. It looks and changes nothing; sizes are in sizes.py."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from infra.errors import NotRunningError, PlatformError
 from infra.local import postgres_files as files
+from infra.local.disk import in_words, used_bytes
 from infra.local.endpoints import Endpoints
 from infra.local.home import Home
 from infra.local.ports import PREFERRED, is_free
@@ -55,25 +56,13 @@ def _versions(_home: Home) -> Iterator[Finding]:
 def _disk(home: Home) -> Iterator[Finding]:
     place = next(folder for folder in (home.path, *home.path.parents) if folder.exists())
     free = shutil.disk_usage(place).free
-    yield Finding("disk free", free >= LEAST_FREE_BYTES, f"{_size(free)} at {place}")
+    yield Finding("disk free", free >= LEAST_FREE_BYTES, f"{in_words(free)} at {place}")
     for area in AREAS:
         folder = home.path / area
         if area == "postgres" and (home.path / "postgres.json").exists():
             folder = files.cluster_folder(home, files.engine_user())
         if folder.is_dir():
-            yield Finding(f"disk use: {area}", True, f"{_size(used_bytes(folder))} in {folder}")
-
-
-def used_bytes(folder: Path) -> int:
-    """Return what the files below a folder occupy; files that vanish meanwhile count nothing."""
-    total = 0
-    for root, _folders, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(root, name)).st_blocks * 512
-            except FileNotFoundError:
-                continue
-    return total
+            yield Finding(f"disk use: {area}", True, f"{in_words(used_bytes(folder))} in {folder}")
 
 
 def _secrets(home: Home) -> Iterator[Finding]:
@@ -151,11 +140,3 @@ def _share(share: VersionShare) -> str:
     if share.intermediate:
         words += f"; {share.intermediate:,} between first print and newest (`tradeloom features compact --dry-run`)"
     return words
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KB", "MB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GB"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -64,21 +65,26 @@ def status(as_json: bool) -> None:
 @click.command()
 @AS_JSON
 def doctor(as_json: bool) -> None:
-    """Look for what may be wrong: versions, disk, permissions, ports, leftovers, migrations. Exits 1 if anything is."""
+    """Look for what may be wrong, and show what takes space and what grows. Exits 1 if anything is wrong.
+
+    Versions, disk, permissions, ports, leftovers, migrations; tables, Dagster's log, objects, the cache. Sizes are kept in
+    the state folder, so that the next look can say what has grown.
+    """
     from infra.local.doctor import examine
+    from infra.local.sizes import measure
 
     findings = examine(os.environ)
+    sizes = measure(os.environ, datetime.now(UTC))
+    is_well = all(finding.ok for finding in findings)
     if as_json:
-        click.echo(
-            json.dumps(
-                {"ok": all(finding.ok for finding in findings), "checks": [vars(finding) for finding in findings]}
-            )
-        )
+        checks = [vars(finding) for finding in findings]
+        click.echo(json.dumps({"ok": is_well, "checks": checks, "sizes": [size.as_dict() for size in sizes]}))
     else:
-        width = max(len(finding.name) for finding in findings)
-        for finding in findings:
-            click.echo(f"{'ok  ' if finding.ok else 'BAD '} {finding.name.ljust(width)}  {finding.detail}")
-    if not all(finding.ok for finding in findings):
+        lines = [("ok  " if one.ok else "BAD ", one.name, one.detail) for one in findings]
+        lines += [("size", size.name, size.sentence()) for size in sizes]
+        width = max(len(name) for _, name, _ in lines)
+        click.echo("\n".join(f"{word} {name.ljust(width)}  {detail}" for word, name, detail in lines))
+    if not is_well:
         sys.exit(1)
 
 
