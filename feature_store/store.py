@@ -107,10 +107,16 @@ class FeatureStore:
         as_of: datetime | None = None,
         watermark: int | None = None,
         source: str | None = None,
+        interval: str = "1d",
     ) -> DataFrame:
-        """Return the history of the symbols as known at `as_of` (now, if None): one row per bar, newest version."""
+        """Return the history of the symbols as known at `as_of` (now, if None): one row per bar, newest version.
+
+        Raises:
+            InputError: `features.daily` is asked for another interval than 1d.
+        """
+        _refuse_other_intervals(service, interval)
         asked = History(
-            service.view, service.definition, service.columns, symbols,
+            service.view, service.definition, service.columns, symbols, interval=interval,
             as_of=_zoned(as_of) if as_of else None, watermark=watermark, source=source,
         )  # fmt: skip
         return self._readers.ask(partial(offline.history, asked=asked))
@@ -276,8 +282,7 @@ class FeatureStore:
         return None if found is None else to_row(series, found)
 
     def _series(self, service: FeatureService, interval: str, source: str | None) -> Series:
-        if service.view == "features.daily":
-            refuse_other_than_daily(interval, "features.daily has a row")
+        _refuse_other_intervals(service, interval)
         return replace(self._series_of(self._definition(service.definition)), interval=interval, source=source)
 
     @staticmethod
@@ -289,6 +294,11 @@ class FeatureStore:
         if name not in self._definitions:
             self._definitions[name] = definitions.definition(self._url, name)
         return self._definitions[name]
+
+
+def _refuse_other_intervals(service: FeatureService, interval: str) -> None:
+    if service.view == DAILY:
+        refuse_other_than_daily(interval, f"{DAILY} has a row")
 
 
 def _default_folder() -> Path:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from trading.errors import InputError
+
 pytestmark = pytest.mark.engines
 
 FIRST = date(2020, 1, 1)
@@ -117,3 +119,11 @@ def test_weeks_and_months_go_on_from_bar_to_bar_and_begin_anew_after_their_own_g
         assert means.index(next(mean for mean in means if mean is not None)) == 49
     assert [row[1] for row in rows] == ["1w", "1mo", "1w"]
     assert [n for n, value in enumerate(rows[0][2]) if value is None] == [0, 60]
+    weekly = w.store.newest_service("weekly", ["return_1d"], "marts.indicators")
+    frame = w.store.features(weekly, ["AAA"], source="sample", interval="1w")
+    assert frame["timestamp"].dt.day_of_week.unique().tolist() == [0]
+    assert frame["return_1d"].tolist()[1:] == pytest.approx(by_hand[1:])
+    with pytest.raises(
+        InputError, match=r"expected the interval 1d, found '1w': features\.daily has a row, once a session"
+    ):
+        w.store.features(w.store.newest_service("daily"), ["AAA"], interval="1w")
