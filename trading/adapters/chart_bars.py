@@ -14,7 +14,7 @@ import numpy as np
 import psycopg
 
 from trading.adapters import chart_rows
-from trading.adapters.chart_feeds import Feed, News, Reach
+from trading.adapters.chart_feeds import Feed, News, Reach, end_of
 from trading.adapters.chart_rows import ChartSeries, Head
 from trading.adapters.instruments import calendars_of
 from trading.adapters.postgres import connection
@@ -59,16 +59,18 @@ def advance_charts(url: str) -> list[Advanced]:
         EngineUnavailableError, DiskFullError: PostgreSQL failed; nothing is half done, call again.
     """
     with connection(url, application="tradeloom-charts") as conn:
-        if not chart_rows.active_charts(conn, waiting=True):
+        if not chart_rows.waiting_charts(conn):
             return []
     # Prints are streamed while bars are written, which one connection cannot do. The watermark's lock keeps every
-    # publisher out until the end, so both see the same.
+    # publisher out until the end, so both see the same. A stream that is left before its end fails its transaction:
+    # each has its own.
     with (
         connection(url, application="tradeloom-charts") as conn,
         connection(url, application="tradeloom-charts") as reading,
     ):
+        reading.autocommit = True
         own = take_watermark(conn, "charts")
-        done = [_advanced(conn, reading, one, own) for one in chart_rows.active_charts(conn, waiting=True)]
+        done = [_advanced(conn, reading, one, own) for one in chart_rows.waiting_charts(conn)]
         if not done:
             conn.rollback()  # somebody else did it
     if refused := [one.refused for one in done if one.refused is not None]:
@@ -114,7 +116,7 @@ def _continue(conn: psycopg.Connection, feed: Feed, series: ChartSeries, head: H
         _refuse_disorder(block, state.known_at)
         bars = _fed(machine, block)
         written += chart_rows.write_versions(conn, series, map(_as_version, bars), own)
-        read_to, read_id = _end_of(block)
+        read_to, read_id = end_of(block)
     chart_rows.write_head(conn, series, Head(own, read_to, read_id, machine.state))
     return written
 
@@ -168,7 +170,7 @@ class _Rewriting:
         read_to = chart_rows.moment(state.at) if after else None
         read_id = state.trade_id
         for block in self.feed.blocks(read_to, read_id, self.before, self.own):
-            read_to, read_id = _end_of(block)
+            read_to, read_id = end_of(block)
             bars = [bar._replace(known_at=max(bar.known_at, self._since)) for bar in _fed(self.machine, block)]
             if not bars:
                 continue
@@ -214,12 +216,6 @@ def _fed(machine: Machine, block: Prints | list[Print]) -> list[ClosedBar]:
     if isinstance(block, Prints):
         return feed_many(machine, block)
     return [bar for one in block for bar in machine.feed(one)]
-
-
-def _end_of(block: Prints | list[Print]) -> tuple[datetime, str]:
-    if isinstance(block, Prints):
-        return chart_rows.moment(int(block.at[-1])), block.trade_ids[-1]
-    return chart_rows.moment(block[-1].at), block[-1].trade_id
 
 
 def _key(bar: ClosedBar) -> Key:

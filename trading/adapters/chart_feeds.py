@@ -10,7 +10,7 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -20,7 +20,9 @@ from trading.chart_bars.chart import TRADES
 from trading.chart_bars.prints import Print, Prints
 
 BLOCK = 50_000  # prints held at once
+FIRST_LOOK = 5_000  # prints of a first look
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OF_TRADES = """
     t.timestamp as at, t.trade_id as id, t.price as open, t.price as high, t.price as low, t.price as close, t.size as size,
     t.known_at, t.watermark, t.source, t.symbol
@@ -31,16 +33,16 @@ _OF_BARS = """
     t.known_at, t.watermark, t.source, t.symbol
 from raw.price_bars as t where t.source = {source} and t.symbol = {symbol} and t.interval = {fed}
 """
-_EARLIER_TRADE = """select e.timestamp, e.known_at, e.watermark from raw.trades as e
-    where e.source = p.source and e.symbol = p.symbol and e.trade_id = p.id"""
-_EARLIER_BAR = """select e.timestamp, e.known_at, e.watermark from raw.price_bars as e
+# Every version of the print `p`.
+_TRADE_AGAIN = "from raw.trades as e where e.source = p.source and e.symbol = p.symbol and e.trade_id = p.id"
+_BAR_AGAIN = """from raw.price_bars as e
     where e.source = p.source and e.symbol = p.symbol and e.interval = {fed} and e.timestamp = p.at"""
 
 # What was published in (done, up_to]: how much, since when known, whether all of it continues the series.
 _NEWS = """
 select count(*), min(p.known_at), min(p.at), max(p.at), coalesce(bool_or(
     (p.at, length(p.id), p.id collate "C") <= ({read_to}, length({read_id}), {read_id} collate "C")
-    or exists (select from ({earlier}) as e where e.watermark < p.watermark)), false)
+    or exists (select {again} and e.watermark < p.watermark)), false)
 from (select {prints}) as p
 where p.watermark > {done} and p.watermark <= {up_to}
 """
@@ -48,25 +50,37 @@ where p.watermark > {done} and p.watermark <= {up_to}
 # What changes the past: all that is new, and all that became known after the first of it did. `reaches` is where each
 # begins to matter, every other version of it included; the moments are those at which something came behind another.
 _REACH = """
-with known as (select p.* from (select {prints}) as p where p.watermark <= {up_to}),
-
-news as (select min(k.known_at) as known_at from known as k where k.watermark > {done}),
+with news as (
+    select min(p.known_at) as known_at from (select {prints}) as p where p.watermark > {done} and p.watermark <= {up_to}
+),
 
 affected as (
+    select p.at, p.id, p.known_at, p.watermark, p.source, p.symbol
+    from (select {prints}) as p
+    where p.watermark > {done} and p.watermark <= {up_to}
+    union
+    select p.at, p.id, p.known_at, p.watermark, p.source, p.symbol
+    from (select {prints} and t.known_at > (select n.known_at from news as n)) as p
+    where p.watermark <= {up_to}
+),
+
+spread as (
     select p.at, p.known_at, p.watermark > {done} as is_new, min(e.timestamp) as other_at, max(e.timestamp) as other_to
-    from news as n
-    join known as p on p.watermark > {done} or p.known_at > n.known_at
-    left join lateral ({earlier}) as e on e.watermark <> p.watermark and e.watermark <= {up_to}
+    from affected as p
+    left join lateral (select e.timestamp {again} and e.watermark <> p.watermark and e.watermark <= {up_to}) as e on true
     group by p.at, p.id, p.known_at, p.watermark
 ),
 
 others as (
-    select max(k.at) as last_at from known as k cross join news as n
-    where k.watermark <= {done} and k.known_at <= n.known_at
+    select (
+        select p.at from (select {prints}) as p
+        where p.watermark <= {done} and p.known_at <= (select n.known_at from news as n)
+        order by p.at desc limit 1
+    ) as last_at
 ),
 
 ranked as (
-    select a.*, min(a.known_at) over (order by a.at desc) as least_known_behind from affected as a
+    select s.*, min(s.known_at) over (order by s.at desc) as least_known_behind from spread as s
 )
 
 select
@@ -89,10 +103,11 @@ copy (
     where (p.at, length(p.id), p.id collate "C") > ({after_at}, length({after_id}), {after_id} collate "C")
         and p.known_at < {before} and p.watermark <= {up_to}{there}
         and not exists (
-            select from ({earlier}) as e
-            where (e.known_at, e.watermark) > (p.known_at, p.watermark) and e.known_at < {before} and e.watermark <= {up_to}
+            select {again}
+                and (e.known_at, e.watermark) > (p.known_at, p.watermark) and e.known_at < {before} and e.watermark <= {up_to}
         )
     order by p.at, length(p.id), p.id collate "C"
+    limit {limit}
 ) to stdout (format csv)
 """
 
@@ -148,7 +163,18 @@ class Feed:
 
         Where a number does not fit 64 bits a block is a list of single prints.
         """
-        statement = self._statement(_STREAM, after_at=after_at, after_id=after_id, before=before, up_to=up_to)
+        # What a step or a late print needs is in the first few: planned for few rows. The rest is planned as a whole.
+        first = list(self._stream(after_at, after_id, before, up_to, FIRST_LOOK))
+        yield from first
+        if sum(map(len, first)) == FIRST_LOOK:
+            at, name = end_of(first[-1])
+            yield from self._stream(at, name, before, up_to, None)
+
+    def _stream(
+        self, after_at: datetime | None, after_id: str, before: datetime | str, up_to: int, limit: int | None
+    ) -> Iterator[Prints | list[Print]]:
+        values = {"after_at": after_at, "after_id": after_id, "before": before, "up_to": up_to}
+        statement = self._statement(_STREAM, **values, limit=sql.SQL("all") if limit is None else limit)
         with self.conn.cursor() as cursor, cursor.copy(statement) as copy:
             lines: list[bytes] = []
             for line in copy:
@@ -165,7 +191,7 @@ class Feed:
         series = {"source": _literal(self.source), "symbol": _literal(self.symbol), "fed": _literal(self.fed)}
         return sql.SQL(text).format(
             prints=sql.SQL(_OF_TRADES if of_trades else _OF_BARS).format(**series),
-            earlier=sql.SQL(_EARLIER_TRADE if of_trades else _EARLIER_BAR).format(**series),
+            again=sql.SQL(_TRADE_AGAIN if of_trades else _BAR_AGAIN).format(**series),
             there=sql.SQL(" and p.size > 0" if of_trades else ""),
             **literals,
         )
@@ -173,11 +199,20 @@ class Feed:
 
 def _literal(value: Any) -> sql.Composable:
     """`copy` takes no parameters, and times need their type: 'infinity' is one."""
+    if isinstance(value, sql.Composable):
+        return value
     if isinstance(value, datetime):
         return sql.SQL("{}::timestamptz").format(sql.Literal(value.isoformat()))
     if value is None or value == "infinity":
         return sql.SQL("{}::timestamptz").format(sql.Literal(value or "-infinity"))
     return sql.SQL("{}::text").format(sql.Literal(value)) if isinstance(value, str) else sql.Literal(value)
+
+
+def end_of(block: Prints | list[Print]) -> tuple[datetime, str]:
+    """Return the moment and the id of the last print of a block."""
+    if isinstance(block, Prints):
+        return _EPOCH + timedelta(microseconds=int(block.at[-1])), block.trade_ids[-1]
+    return _EPOCH + timedelta(microseconds=block[-1].at), block[-1].trade_id
 
 
 def _parsed(lines: bytes) -> Prints | list[Print]:

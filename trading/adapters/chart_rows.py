@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from trading.chart_bars.chart import Chart
+from trading.chart_bars.chart import TRADES, Chart
 from trading.chart_bars.closed import ClosedBar
 from trading.chart_bars.state import State
 from trading.chart_bars.timeline import Key, Stored, Version
@@ -25,25 +25,17 @@ from trading.identity import PRICE_SCALE, QUANTITY_SCALE, epoch_micros, row_hash
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _ACTIVE = """
-select c.chart_style, c.parameter, c.fed, c.source, c.symbol
-from marts.active_charts as c
-order by c.source, c.symbol, c.definition
-"""
-# Of the active charts those of whose series something was published since they were advanced.
-_WAITING = """
-select c.chart_style, c.parameter, c.fed, c.source, c.symbol
+select c.chart_style, c.parameter, c.fed, c.source, c.symbol, coalesce(h.source_watermark, 0)
 from marts.active_charts as c
 left join marts.chart_heads as h
     on h.definition = c.definition and h.source = c.source and h.symbol = c.symbol
-where case when c.fed = 'trades' then exists (
-    select from raw.trades as t
-    where t.source = c.source and t.symbol = c.symbol and t.watermark > coalesce(h.source_watermark, 0)
-) else exists (
-    select from raw.price_bars as b
-    where b.source = c.source and b.symbol = c.symbol and b.interval = c.fed
-        and b.watermark > coalesce(h.source_watermark, 0)
-) end
 order by c.source, c.symbol, c.definition
+"""
+_NEWEST_TRADE = "select max(t.watermark) from raw.trades as t where t.source = %s and t.symbol = %s"
+_NEWER_BAR = """
+select b.watermark from raw.price_bars as b
+where b.watermark > %s and b.source = %s and b.symbol = %s and b.interval = %s
+limit 1
 """
 _NUMBERS = """b.timestamp, b.sequence, b.ended_at, b.closed_at, b.open, b.high, b.low, b.close, b.volume, b.trade_count,
     b.known_at, b.last_at, b.last_id"""
@@ -108,10 +100,27 @@ class Head:
     state: State
 
 
-def active_charts(conn: psycopg.Connection, *, waiting: bool = False) -> list[ChartSeries]:
-    """Return the charts that are kept up; `waiting`: only those with something new in their series."""
-    rows = conn.execute(_WAITING if waiting else _ACTIVE)
-    return [ChartSeries(Chart(style, parameter, fed), source, symbol) for style, parameter, fed, source, symbol in rows]
+def active_charts(conn: psycopg.Connection) -> list[ChartSeries]:
+    """Return the charts that are kept up."""
+    return [series for series, _ in _with_marks(conn)]
+
+
+def waiting_charts(conn: psycopg.Connection) -> list[ChartSeries]:
+    """Return those of the charts that are kept up in whose series something was published since they were advanced."""
+    return [series for series, done in _with_marks(conn) if _is_waiting(conn, series, done)]
+
+
+def _with_marks(conn: psycopg.Connection) -> list[tuple[ChartSeries, int]]:
+    rows = conn.execute(_ACTIVE).fetchall()
+    return [(ChartSeries(Chart(*row[:3]), row[3], row[4]), row[5]) for row in rows]
+
+
+def _is_waiting(conn: psycopg.Connection, series: ChartSeries, done: int) -> bool:
+    of = (series.source, series.symbol)
+    if series.chart.fed == TRADES:
+        found = conn.execute(_NEWEST_TRADE, of).fetchone()
+        return bool(found and found[0] is not None and found[0] > done)
+    return conn.execute(_NEWER_BAR, (done, *of, series.chart.fed)).fetchone() is not None
 
 
 def set_active(conn: psycopg.Connection, series: ChartSeries, watermark: int, *, is_active: bool) -> None:

@@ -28,7 +28,8 @@ comment on column raw.trades.nominal_at is 'When this version could first be kno
 create index on raw.trades (source, symbol, timestamp);
 -- What became known after a moment: versions that came late reach back.
 create index on raw.trades (source, symbol, known_at);
-create index on raw.trades (watermark);
+-- What was published of a symbol since a publication.
+create index on raw.trades (source, symbol, watermark);
 
 create trigger append_only before update or delete or truncate on raw.trades
 for each statement execute function raw.refuse_change();

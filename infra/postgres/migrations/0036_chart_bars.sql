@@ -1,8 +1,5 @@
 -- Chart bars: which charts are kept, their bars as versions, and where each stands.
 
--- What became known of a series since a publication. It serves what the index on the watermark alone did not: one series.
-create index on raw.trades (source, symbol, watermark);
-
 create table marts.charts (
     chart_id bigint generated always as identity primary key,
     definition text not null check (definition ~ '^[0-9a-f]{64}$'),

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from trading.adapters import chart_feeds
 from trading.chart_bars.chart import Chart
 
 pytestmark = pytest.mark.engines
@@ -42,10 +43,12 @@ LATE = [  # in order; then a trade between them, a correction, a withdrawal, and
 ]
 
 
-@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize(("together", "first", "block"), [(False, 5_000, 50_000), (True, 2, 3)])
 def test_as_of_any_time_and_watermark_the_bars_are_those_of_the_trades_known_then(
-    markets: Callable[[], Any], together: bool
+    markets: Callable[[], Any], together: bool, first: int, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(chart_feeds, "FIRST_LOOK", first)
+    monkeypatch.setattr(chart_feeds, "BLOCK", block)
     check(markets, LATE, together)
 
 
