@@ -9,7 +9,7 @@ month is one bar, recorded under the date of its label.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -21,6 +21,8 @@ from trading.calendar import Session, Sessions, bar_label
 from trading.intervals import Interval
 
 _DAY = timedelta(days=1)
+# Sessions times symbols that are looked at together: some 10 MB.
+_CELLS_AT_ONCE = 100_000
 
 # Only sessions whose answer this batch may have changed are looked at: those between its bars, the gap back to each
 # symbol's earlier bars, and, for a symbol that begins earlier than known, everything after its new beginning.
@@ -60,6 +62,7 @@ select b.timestamp::date, array_agg(distinct b.symbol) from raw.price_bars as b
 where b.source = %(source)s and b.interval = %(interval)s
   and b.timestamp >= %(first)s and b.timestamp < %(last)s::timestamptz + interval '1 day'
 group by b.timestamp::date
+order by 1
 """
 
 # A vendor may cut the day by a grid of its own, with a bar more for it; fewer bars than the session holds are too few.
@@ -75,6 +78,7 @@ cross join lateral (
 ) as found
 where found.bars >= s.bars
 group by s.session_date
+order by 1
 """
 
 _NEWEST = """
@@ -163,15 +167,30 @@ def _labelled(sessions: Sessions, interval: Interval) -> Sessions:
     return Sessions.of(replace(one, session_date=label) for label, one in first_of.items())
 
 
-def _present(
-    conn: psycopg.Connection, series: Sequence[Series], sessions: Mapping[str, Sessions], about: Mapping[str, Any]
-) -> dict[date, set[str]]:
-    """Return session date -> the symbols that have all bars of it."""
+class _ByDay:
+    """Which symbols have all bars of each session, read day by day: a whole history's would not fit into memory."""
+
+    def __init__(self, rows: Iterator[tuple[date, list[str]]]) -> None:
+        """Take what the warehouse gives in the order of days."""
+        self._rows = rows
+        self._next = next(rows, None)
+
+    def up_to(self, last: date) -> dict[date, set[str]]:
+        """Return session date -> symbols of the days that were not returned yet, up to `last`."""
+        found = {}
+        while self._next is not None and self._next[0] <= last:
+            found[self._next[0]] = set(self._next[1])
+            self._next = next(self._rows, None)
+        return found
+
+
+def _asked(series: Sequence[Series], sessions: Mapping[str, Sessions], about: Mapping[str, Any]) -> tuple[str, Any]:
+    """Return the query for the symbols that have all bars of a session, by day, and its parameters."""
     interval = Interval.stored(about["interval"])
     if not interval.is_intraday:
-        return {day: set(symbols) for day, symbols in conn.execute(_PRESENT, about)}
+        return _PRESENT, about
     of_sessions = [(name, one) for name, each in sessions.items() for one in each.ordered]
-    asked = {
+    return _PRESENT_WITHIN, {
         **about,
         "length": interval.length,
         "calendars": [name for name, _ in of_sessions],
@@ -182,17 +201,35 @@ def _present(
         "symbols": [one.symbol for one in series],
         "of_symbols": [one.calendar for one in series],
     }
-    return {day: set(symbols) for day, symbols in conn.execute(_PRESENT_WITHIN, asked)}
 
 
 def _publish(conn: psycopg.Connection, about: dict[str, Any]) -> int:
     series = [Series(*found) for found in conn.execute(_SERIES, about)]
     sessions = _touched_sessions(conn, {one.calendar for one in series}, about)
-    present = _present(conn, series, sessions, about)
+    days = sorted({one.session_date for each in sessions.values() for one in each.ordered})
+    step, changed = max(1, _CELLS_AT_ONCE // max(1, len(series))), 0
+    with conn.cursor("sessions_present") as cursor:
+        cursor.itersize = step
+        cursor.execute(*_asked(series, sessions, about))
+        present = _ByDay(iter(cursor))
+        for start in range(0, len(days), step):
+            first, last = days[start], days[min(start + step, len(days)) - 1]
+            these = {name: Sessions(each.between(first, last)) for name, each in sessions.items()}
+            expected, there = expectations(series, these), present.up_to(last)
+            changed += _write(conn, {**about, "first": first, "last": last}, expected, there)
+    return changed
+
+
+def _write(
+    conn: psycopg.Connection,
+    about: Mapping[str, Any],
+    expected_by_day: Mapping[date, list[str]],
+    present: Mapping[date, set[str]],
+) -> int:
     newest = {day: (expected, missing) for day, expected, missing in conn.execute(_NEWEST, about)}
     found = {
         day: (expected, [symbol for symbol in expected if symbol not in present.get(day, set())])
-        for day, expected in expectations(series, sessions).items()
+        for day, expected in expected_by_day.items()
     }
     changed = {day: symbols for day, symbols in found.items() if newest.get(day) != symbols}
     with (

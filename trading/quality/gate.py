@@ -93,6 +93,9 @@ def _judged(kind: Kind, candidates: list[Candidate], facts: Facts) -> Verdict:
 def broken_rules(kind: Kind, frame: Any, rows: int) -> tuple[dict[int, dict[str, str]], list[Check]]:
     """Judge a staged frame: return its rows that break something (place -> rule -> what was expected), and every check.
 
+    The frame is empty afterwards: Great Expectations keeps it in cycles of its own, and of a delivery judged in many
+    frames each would stay in memory until the collector comes.
+
     Raises:
         QualityError: a rule could not be judged.
     """
@@ -104,6 +107,7 @@ def broken_rules(kind: Kind, frame: Any, rows: int) -> tuple[dict[int, dict[str,
         checks.append(Check(rule, columns, rows, len(places)))
         for place in places:
             broken[place].setdefault(rule, f"{columns}: expected that {RULES[rule]}")
+    frame.drop(columns=list(frame.columns), inplace=True)
     return broken, sorted(checks, key=lambda check: (check.rule, check.columns))
 
 
