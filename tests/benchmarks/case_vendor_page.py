@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import Any
 
 import httpx
+import pandas as pd
 import psycopg
 from harness import Bench, Case, Sides
 
@@ -24,6 +25,7 @@ from trading.adapters.object_store import ObjectStore
 from trading.adapters.sources.registry import vendor_named
 from trading.calendar import exchange_sessions
 from trading.ingestion.ports import Ask
+from trading.quality.gate import Facts, broken_rules, staged
 
 sys.path.append(str(Path(__file__).parents[1] / "vendors"))
 from vendor_server import Reply, Request, VendorServer
@@ -40,6 +42,10 @@ returning batch_id
 _COPY = (
     "copy raw.price_bars (source, symbol, interval, timestamp, open, high, low, close, volume, adjustment, nominal_at,"
     " known_at, row_hash, watermark, batch_id) from stdin"
+)
+_COPY_SESSIONS = (
+    "copy raw.session_quality (source, interval, session_date, expected_symbols, missing_symbols, is_complete,"
+    " watermark) from stdin"
 )
 _INSTRUMENT = """
 insert into trading.instruments (
@@ -74,6 +80,17 @@ class Vendor:
     def lines(self, symbol: str) -> list[str]:
         """The rows of `_COPY`, without watermark and batch."""
         return [self._line(symbol, day, *prices) for day, *prices in zip(self.days, *self.quote.values(), strict=True)]
+
+    def sessions(self, symbol: str) -> list[str]:
+        """The rows of `_COPY_SESSIONS`, without the watermark; under a source of their own."""
+        return [f"bench {symbol}\t1d\t{day}\t{{{symbol}}}\t{{}}\tt" for day in self.days]
+
+    def frame(self, symbol: str) -> pd.DataFrame:
+        """The bars as the gate is given them."""
+        ends = [datetime(day.year, day.month, day.day, 21, tzinfo=UTC) for day in self.days]
+        bars = pd.DataFrame({"symbol": symbol, "interval": "1d", "timestamp": self.days, **self.quote})
+        placed = bars.assign(ends_at=ends, is_in_session=True, nominal_at=ends, adjustment="raw")
+        return staged("prices", placed.astype({"timestamp": "datetime64[us]"}), Facts(NOW, "history"))
 
     @staticmethod
     def _line(symbol: str, day: date, *prices: float) -> str:
@@ -110,14 +127,22 @@ def page_to_features(bench: Bench) -> Iterator[Sides]:
             lines = vendor.lines(symbol)
             with psycopg.connect(url, autocommit=True) as conn:
                 conn.execute(_INSTRUMENT, (symbol, symbol))
-                took = _parts(conn, store, f"{server.url}/v8/finance/chart/{symbol}", lines)
+                address = f"{server.url}/v8/finance/chart/{symbol}"
+                took = _parts(conn, store, address, lines, vendor.sessions(symbol), vendor.frame(symbol))
             notes[0] = "The parts: " + ", ".join(f"{name} {1000 * seconds:.0f} ms" for name, seconds in took.items())
             return sum(took.values())
 
         yield Sides(ours, parts, notes=notes)
 
 
-def _parts(conn: psycopg.Connection[Any], store: ObjectStore, address: str, lines: list[str]) -> dict[str, float]:
+def _parts(
+    conn: psycopg.Connection[Any],
+    store: ObjectStore,
+    address: str,
+    lines: list[str],
+    sessions: list[str],
+    frame: pd.DataFrame,
+) -> dict[str, float]:
     took, begun = {}, perf_counter()
     body = httpx.get(address).content
     took["the request"] = perf_counter() - begun
@@ -128,13 +153,20 @@ def _parts(conn: psycopg.Connection[Any], store: ObjectStore, address: str, line
     store.put(body)
     took["the payload to S3"] = perf_counter() - begun
     begun = perf_counter()
+    broken_rules("prices", frame, len(frame))
+    took["the checks"] = perf_counter() - begun
+    begun = perf_counter()
     with conn.transaction():
         watermark = conn.execute("select raw.take_watermark('bench')").fetchone()[0]
         values = (secrets.token_hex(32), len(lines), len(lines), watermark)
         batch = conn.execute(_BATCH, values).fetchone()[0]
         with conn.cursor().copy(_COPY) as copy:
             copy.write("".join(f"{line}\t{watermark}\t{batch}\n" for line in lines))
-    took["COPY into raw.price_bars"] = perf_counter() - begun
+        took["COPY of the bars"] = perf_counter() - begun
+        begun = perf_counter()
+        with conn.cursor().copy(_COPY_SESSIONS) as copy:
+            copy.write("".join(f"{line}\t{watermark}\n" for line in sessions))
+        took["COPY of the sessions' completeness"] = perf_counter() - begun
     begun = perf_counter()
     conn.execute("call features.advance()")
     took["the features"] = perf_counter() - begun

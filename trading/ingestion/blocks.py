@@ -13,6 +13,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from itertools import islice
 from typing import IO, Any
 
@@ -68,8 +70,22 @@ def _of_records(found: list[Record]) -> Iterator[Block]:
     for start in range(0, len(found), BLOCK_ROWS):
         part = found[start : start + BLOCK_ROWS]
         names = dict.fromkeys(name for record in part for name in record.cells)
-        cells = {name: [record.cells.get(name) for record in part] for name in names}
+        cells = {name: _arrow_column([record.cells.get(name) for record in part]) for name in names}
         yield Block(part[0].number, cells)
+
+
+def _arrow_column(cells: list[Cell]) -> Column:
+    """Return cells of one kind as an Arrow column, of which the reader makes more at once; a decimal as its text."""
+    import pyarrow as pa
+
+    kinds = {type(cell) for cell in cells if cell is not None}
+    if kinds == {str}:
+        return pa.array(cells, pa.string())
+    if kinds == {date}:
+        return pa.array(cells, pa.date32())
+    if kinds == {Decimal}:
+        return pa.array([None if cell is None else format(cell, "f") for cell in cells], pa.string())
+    return cells
 
 
 def _csv(stream: IO[bytes], reader: Reader) -> Iterator[Block]:
