@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _HERE = "orchestration.commands.purge"
 SUBCOMMANDS = {
     "runs": Door(_HERE, "runs", "Old runs and their events in Dagster's log."),
+    "models": Door(_HERE, "models", "Model versions that nothing refers to, with their artefacts."),
+    "cache": Door(_HERE, "cache", "Local copies of feature rows that were not used lately."),
 }
 OLDER_THAN = click.option(
     "--older-than",
@@ -70,3 +72,59 @@ def _purged(endpoints: Endpoints, days: int, most: int, *, delete: bool) -> Purg
     write_instance(Home.resolve(os.environ))
     with clear_errors(), dg.DagsterInstance.get() as instance:
         return purge_runs(instance, datetime.now(UTC) - timedelta(days=days), most, delete=delete)
+
+
+@click.command()
+@OLDER_THAN
+@click.option("--most", type=click.IntRange(1), default=100, show_default=True, help="No more versions than this.")
+@DELETE
+@AS_JSON
+def models(days: int, most: int, delete: bool, as_json: bool) -> None:
+    """Take away model versions that nothing refers to, with their artefacts in MLflow, the oldest first.
+
+    A version stays that an alias, a session, a decision, a backtest or a promotion names, and the newest of each model.
+    Payloads and training sets are never touched.
+    """
+    from infra.local.disk import in_words
+    from infra.local.endpoints import Endpoints
+    from trading.adapters.postgres import connection
+    from trading.adapters.registry import ModelRegistry
+    from trading.adapters.unused_versions import remove_version, unused_versions
+
+    endpoints = Endpoints.resolve(os.environ)
+    registry = ModelRegistry(endpoints.mlflow_url)
+    with connection(endpoints.postgres_url, application="tradeloom-purge") as conn:
+        found = unused_versions(conn, registry, datetime.now(UTC) - timedelta(days=days), most)
+        for one in found if delete else ():
+            remove_version(conn, registry, one)
+    if as_json:
+        click.echo(json.dumps({"deleted": delete, "versions": [one.as_dict() for one in found]}))
+        return
+    for one in found:
+        click.echo(f"{one.name} version {one.version} of {one.created_at:%Y-%m-%d}: {in_words(one.bytes)}")
+    click.echo(_total(len(found), "versions", sum(one.bytes for one in found), delete))
+
+
+@click.command()
+@OLDER_THAN
+@DELETE
+@AS_JSON
+def cache(days: int, delete: bool, as_json: bool) -> None:
+    """Take away copies of feature rows that nothing was added to for a while. Large joins make them anew."""
+    from infra.local.home import Home
+    from infra.local.old_copies import old_copies, remove_copy
+
+    found = old_copies(Home.resolve(os.environ).path, datetime.now(UTC) - timedelta(days=days))
+    for one in found if delete else ():
+        remove_copy(one)
+    if as_json:
+        copies = [{"path": str(one.path), "bytes": one.bytes} for one in found]
+        click.echo(json.dumps({"deleted": delete, "copies": copies}))
+        return
+    click.echo(_total(len(found), "copies", sum(one.bytes for one in found), delete))
+
+
+def _total(count: int, what: str, size: int, delete: bool) -> str:
+    from infra.local.disk import in_words
+
+    return f"{count} {what}, {in_words(size)} {'taken away' if delete else 'would go; say --delete to take them away'}"

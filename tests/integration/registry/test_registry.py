@@ -1,13 +1,21 @@
 """The registry against a real MLflow server on PostgreSQL and S3."""
 
+import contextlib
+import io
+import os
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import psycopg
 import pytest
 
+from infra.local.object_store import minio_client
+from infra.local.old_copies import old_copies, remove_copy
 from trading.adapters.mlflow_runs import pyfunc_module
 from trading.adapters.registry import ModelRegistry
+from trading.adapters.unused_versions import remove_version, unused_versions
 from trading.errors import EngineUnavailableError, ModelError, ModelHashError
 from trading.learners.model_card import ModelCard
 from trading.learners.policy_network import PolicyNetwork
@@ -217,3 +225,73 @@ def test_a_registry_that_is_gone_says_so_at_once_in_one_line():
             call()
         assert "\n" not in str(refused.value)
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.long
+def test_a_version_that_nothing_refers_to_can_go_with_its_artefacts_and_no_other(
+    registry, database_url, object_store_settings
+):
+    settings = object_store_settings
+    s3 = minio_client(settings)
+    s3.put_object(settings.bucket, "payloads-test/kept", io.BytesIO(b"rows"), 4)
+    # What holds each version but the second is its name.
+    names = ("aliased", "unused", "promoted", "decided", "young", "newest")
+    versions = {}
+    for seed, name in enumerate(names, 50):
+        model = network_of(seed)
+        versions[name] = registry.register("unused", model, card_of(model), attachments={"resume.zip": b"PK" * 500})
+    registry.set_alias("unused", "champion", versions["aliased"])
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        conn.execute(
+            "insert into trading.promotions (model_name, alias, from_version, to_version, verdict, reason, decided_at, "
+            "trace_id) values ('unused', 'champion', %s, %s, 'promoted', 'test', now(), 'none')",
+            (versions["promoted"], versions["aliased"]),
+        )
+        conn.execute("create table trading.later_table (model_name text, model_version text)")  # found by its columns
+        conn.execute("insert into trading.later_table values ('unused', %s)", (versions["decided"],))
+        young = next(one for one in registry.versions("unused") if one.version == versions["young"])
+        before = datetime.fromtimestamp(young.created_at_ms / 1000, UTC)
+
+        def stored() -> set[str]:
+            found = s3.list_objects(settings.bucket, prefix="mlflow/", recursive=True)
+            return {one.object_name for one in found}
+
+        def found(before):
+            return [one for one in unused_versions(conn, registry, before, 1000) if one.name == "unused"]
+
+        (one,) = found(before)
+        assert (one.version, one.bytes > 1000) == (versions["unused"], True)
+        assert [other.version for other in found(before + timedelta(days=1))] == [one.version, versions["young"]]
+        everything = stored()
+        remove_version(conn, registry, one)
+        assert found(before) == []
+        gone = everything - stored()
+        assert any(name.endswith("resume.zip") and one.run_id in name for name in gone)
+        assert any(name.endswith("model.bin") for name in gone)
+        with pytest.raises(ModelError):
+            registry.load("unused", version=one.version)
+        for name in names:
+            if name != "unused":
+                assert registry.load("unused", version=versions[name])
+
+        (late,) = found(before + timedelta(days=1))
+        registry.set_alias("unused", "challenger", late.version)  # between the look and the deed
+        with pytest.raises(ModelError, match="it stays"):
+            remove_version(conn, registry, late)
+    with contextlib.closing(s3.get_object(settings.bucket, "payloads-test/kept")) as answer:
+        assert answer.read() == b"rows"
+
+
+def test_old_copies_of_the_cache_go_and_used_ones_stay(tmp_path):
+    for name, age in (("old", 100), ("used", 1)):
+        folder = tmp_path / "cache" / "features" / name
+        folder.mkdir(parents=True)
+        (folder / "rows.parquet").write_bytes(b"x" * 5000)
+        then = (datetime.now(UTC) - timedelta(days=age)).timestamp()
+        for path in (folder / "rows.parquet", folder):
+            os.utime(path, (then, then))
+    (old,) = old_copies(tmp_path, datetime.now(UTC) - timedelta(days=90))
+    assert (old.path.name, old.bytes >= 5000) == ("old", True)
+    remove_copy(old)
+    assert [path.name for path in (tmp_path / "cache" / "features").iterdir()] == ["used"]
+    assert old_copies(tmp_path / "nowhere", datetime.now(UTC)) == []
