@@ -1,7 +1,7 @@
 """The vendor yfinance against Yahoo's protocol: raw prices out of restated ones, pages, and what goes wrong."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -99,6 +99,47 @@ def test_the_numbers_of_a_real_answer_of_yahoo():
         (Decimal("508.57"), Decimal("500.04"), Decimal("38888100")),
         (Decimal("127.58"), Decimal("129.04"), Decimal("225702700")),
     ]
+
+
+RUNNING = datetime(2024, 6, 4, 13, 30, tzinfo=UTC), datetime(2024, 6, 4, 20, 0, tzinfo=UTC)
+PRICES = (10.0, 11.0, 9.0, 10.5, 100)
+
+
+@pytest.mark.parametrize(("end", "days"), [((2024, 6, 4, 19, 59), [3]), ((2024, 6, 4, 20, 0), [3, 4])])
+def test_a_day_whose_session_is_not_over_by_the_end_of_the_ask_is_left_out(end, days):
+    """The end is the lag before now: five minutes after the close Yahoo's last trade is ten minutes before it."""
+    listing = Listing([(date(2024, 6, day), *PRICES) for day in (3, 4)], session=RUNNING)
+    pages, _ = fetched(ask(start=(2024, 6, 3), end=end), {"TOY": listing})
+    assert [when.day for (when,) in values(pages, "timestamp")] == days
+
+
+def test_of_a_day_that_comes_twice_the_row_of_the_last_trade_counts():
+    again = datetime(2024, 6, 4, 20, 0, 2, tzinfo=UTC)
+    listing = Listing([(date(2024, 6, 4), *PRICES), (again, 10.0, 11.0, 9.0, 10.75, 120)])
+    pages, _ = fetched(ask(start=(2024, 6, 4), end=(2024, 6, 5)), {"TOY": listing})
+    assert values(pages, "close", "volume") == [(Decimal("10.75"), Decimal(120))]
+
+
+def test_within_a_day_only_bars_that_are_over_come_and_never_the_row_of_the_last_trade():
+    starts = ["14:20:00", "14:25:00", "14:27:00", "14:27:41", "14:30:00", "14:35:00"]
+    moments = [datetime.fromisoformat(f"2024-06-04T{start}+00:00") for start in starts]
+    listing = Listing([], intraday={"5m": [(moment, *PRICES) for moment in moments]})
+    pages, _ = fetched(ask(interval="5m", start=(2024, 6, 4), end=(2024, 6, 4, 14, 38)), {"TOY": listing})
+    assert [f"{when:%H:%M}" for (when,) in values(pages, "timestamp")] == ["14:20", "14:25", "14:30"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "begins"),
+    [
+        ("Pacific/Auckland", "2024-06-02T22:00:00"),  # 10:00 there, on the eve in UTC
+        ("America/Sao_Paulo", "2024-06-03T02:00:00"),  # 23:00 of the day before: Yahoo's clocks were not changed
+    ],
+)
+def test_the_first_day_is_that_of_the_exchange_whatever_day_it_is_in_utc(zone, begins):
+    opens = datetime.fromisoformat(begins + "+00:00")
+    listing = Listing([(opens, *PRICES), (opens + timedelta(days=1), *PRICES)], zone=zone)
+    pages, _ = fetched(ask(start=(2024, 6, 3), end=(2024, 6, 5)), {"TOY": listing})
+    assert [when.day for (when,) in values(pages, "timestamp")] == [3, 4]
 
 
 def test_splits_and_dividends_are_actions_as_they_were_paid():

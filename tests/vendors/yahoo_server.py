@@ -29,6 +29,8 @@ class Listing:
     splits: dict[date, float] = field(default_factory=dict)
     dividends: dict[date, float] = field(default_factory=dict)
     intraday: dict[str, Sequence[Bar]] = field(default_factory=dict)
+    zone: str = "America/New_York"
+    session: tuple[datetime, datetime] | None = None  # from when to when the current one trades
 
 
 def yahoo(listings: dict[str, Listing]) -> Callable[[Request], Reply]:
@@ -52,7 +54,15 @@ def yahoo(listings: dict[str, Listing]) -> Callable[[Request], Reply]:
 def _result(symbol: str, listing: Listing, interval: str, first: int, last: int) -> dict[str, Any]:
     bars = listing.bars if interval == "1d" else listing.intraday.get(interval, ())
     inside = [bar for bar in bars if first <= _moment(bar[0]) < last]
-    meta = {"currency": "USD", "symbol": symbol, "exchangeName": "NMS", "exchangeTimezoneName": "America/New_York"}
+    meta: dict[str, Any] = {
+        "currency": "USD",
+        "symbol": symbol,
+        "exchangeName": "NMS",
+        "exchangeTimezoneName": listing.zone,
+    }
+    if listing.session:
+        start, end = (int(moment.timestamp()) for moment in listing.session)
+        meta["currentTradingPeriod"] = {"regular": {"start": start, "end": end, "gmtoffset": -14400}}
     found: dict[str, Any] = {"meta": meta | {"dataGranularity": interval, "gmtoffset": -14400}}
     quote: dict[str, Any] = {}
     if inside:
