@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,11 +35,15 @@ from feature_store.retention import refuse_compacted, was_compacted
 from feature_store.rows import FeatureRow
 from feature_store.services import FeatureService
 from feature_store.views import DAILY
+from trading.adapters import charts
+from trading.chart_bars.chart import Chart
 from trading.errors import NaiveTimeError
 from trading.intervals import refuse_other_than_daily
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -220,6 +224,25 @@ class FeatureStore:
             InputError: the definition lacks one of the columns, or the view was never built.
         """
         return services.newest_service(self._url, name, view=view, columns=tuple(columns))
+
+    def chart_bars(
+        self,
+        chart: Chart,
+        source: str,
+        symbol: str,
+        as_of: datetime | None = None,
+        watermark: int | None = None,
+        last: int = 1_000,
+    ) -> DataFrame:
+        """Return the newest closed bars of a kept chart as known at `as_of` (now, if None), oldest first; exact Decimals.
+
+        Raises:
+            InputError: the chart was never declared of this symbol.
+        """
+        from pandas import DataFrame
+
+        asked = _zoned(as_of) if as_of else _EVER
+        return DataFrame(charts.read_bars(self._url, chart, source, symbol, asked, watermark, last))
 
     def catalog(self, service: FeatureService) -> DataFrame:
         """Return what the service's columns are, in its order: `feature`, `unit`, `first_value_at_bar`, `description`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import psycopg
 import pytest
 
 from assets.charts import chart_bars
+from feature_store import FeatureStore
 from orchestration import cli
 from trading.adapters.postgres import Warehouse
+from trading.chart_bars.chart import Chart
 
 pytestmark = pytest.mark.engines
 
@@ -90,6 +93,12 @@ def test_a_chart_is_declared_read_as_of_then_corrected_and_stopped(run: Any, tmp
         ).fetchone()
     assert hashes == (3, True)  # the bar that the correction does not touch has one version
 
+    of_chart, store = Chart.of("volume", "10"), FeatureStore(database_url)
+    frame = store.chart_bars(of_chart, "files", "ZZZ")
+    assert [str(volume) for volume in frame["volume"]] == ["12.00000000", "11.00000000"]
+    frame = store.chart_bars(of_chart, "files", "ZZZ", datetime(2024, 6, 3, 11, tzinfo=UTC), last=1)
+    assert [str(volume) for volume in frame["volume"]] == ["10.00000000"]
+
     code, out, _ = run("charts", "list")
     assert (code, out) == (
         0,
@@ -124,7 +133,7 @@ def test_charts_of_finer_bars_and_their_asset(run: Any, tmp_path: Path, database
     assert _closes(run("charts", "bars", "range", "2", *read)) == [
         ("2024-05-31T14:00:00+00:00", "9.000000", "10.00000000", 2)
     ]
-    found = chart_bars(warehouse=Warehouse(database_url))
+    found: Any = chart_bars(warehouse=Warehouse(database_url))
     assert (found.metadata["charts"], found.metadata["bars"], found.metadata["dagster/row_count"]) == (4, 5, 0)
 
 
