@@ -8,6 +8,7 @@
     │   ├── NaiveTimeError
     │   ├── VendorRefusedError     a vendor does not have, or does not give, what was asked for
     │   ├── CredentialsError       a vendor does not know who asks, or does not let us in
+    │   ├── AlreadyRunningError    another process is at the same work
     │   └── CompactedError         a version of a feature row that was asked for was taken away by retention
     ├── QualityError              a batch had too many bad rows; nothing of it was published
     ├── LeakError                 what was to be learned from knows the future
@@ -61,6 +62,10 @@ class VendorRefusedError(InputError):
 
 class CredentialsError(InputError):
     """A vendor does not know who asks, or does not let us in; the message names the environment variables, no values."""
+
+
+class AlreadyRunningError(InputError):
+    """Another process is at the same work; nothing is wrong with what was asked for."""
 
 
 class CompactedError(InputError):

@@ -65,7 +65,7 @@ def fetch_from_vendor(wanted: Wanted, *, as_json: bool) -> None:
             calls,
             **engines,
             mode=mode,
-            any_end=mode == "history" and wanted.last is None,
+            any_end=_has_no_end(wanted, mode),
             max_bad_share=wanted.max_bad_share,
             after_page=progress.after_page,
         )
@@ -88,8 +88,8 @@ def fetch_by_lists(wanted: Wanted, *, as_json: bool) -> None:
             environ=os.environ,
             **engines,
             calendar=wanted.calendar,
-            mode=mode,
-            any_end=mode == "history" and wanted.last is None,
+            mode=wanted.mode,
+            any_end=_has_no_end(wanted, mode),
             each_vendor=stop.between_pages,
             after_symbol=lambda done, one: progress.after_symbol(done, one.sentence()),
         )
@@ -97,6 +97,11 @@ def fetch_by_lists(wanted: Wanted, *, as_json: bool) -> None:
     click.echo(json.dumps([one.as_dict() for one in served]) if as_json else "\n".join(s.sentence() for s in served))
     if any(one.source is None for one in served):
         sys.exit(1)
+
+
+def _has_no_end(wanted: Wanted, mode: Mode) -> bool:
+    """Tell whether the end is where the clock stands, so that a stopped run had an earlier one."""
+    return mode == "history" and (wanted.last is None or wanted.last >= datetime.now(UTC).date())
 
 
 @contextmanager

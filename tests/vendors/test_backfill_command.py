@@ -7,7 +7,8 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,21 @@ from click.testing import CliRunner, Result
 from vendor_server import VendorServer
 from yahoo_server import Listing, yahoo
 
+from orchestration.calendars import calendars_in_use
 from orchestration.commands import fetch as fetch_command
+from orchestration.commands.fetch import Wanted
 from orchestration.commands.ingest import ingest as ingest_command
 from orchestration.fetch_progress import FetchProgress, Stop
-from trading.adapters import fetch_log
+from trading.adapters import falling_back, fetch_log
 from trading.adapters.fetching import FetchReport
+from trading.adapters.followed import Followed, followed
 from trading.adapters.ingest import ingest
 from trading.adapters.memberships import Change, Memberships
 from trading.adapters.object_store import ObjectStore
 from trading.adapters.source_orders import put_order
 from trading.adapters.sources.files import Files
+from trading.adapters.sources.registry import vendor_named
+from trading.errors import AlreadyRunningError
 from trading.ingestion.ports import Ask, Page
 
 engines = pytest.mark.engines
@@ -41,7 +47,8 @@ big,GONE,2020-01-01,true
 big,GONE,2020-08-20,false
 big,NEXT,2020-09-10,true
 """
-RANGE = ("--symbols", "@big", "--from", "2020-08-26", "--to", "2020-08-31")
+DAYS = ("--from", "2020-08-26", "--to", "2020-08-31")
+RANGE = ("--symbols", "@big", *DAYS)
 DAY = datetime(2020, 8, 26, tzinfo=UTC)
 MEMBERS = ["LATE", "LEFT", "STAYS"]
 
@@ -189,8 +196,66 @@ def test_by_lists_of_sources_it_goes_on_with_the_symbols_that_are_missing(run, s
 
 
 @engines
+def test_by_lists_only_the_same_call_goes_on_and_a_source_in_use_is_not_passed_over(
+    run, server, database_url, monkeypatch
+):
+    with psycopg.connect(database_url) as conn:
+        put_order(conn, "prices", [None], ["yfinance"], datetime(2020, 12, 1, tzinfo=UTC))
+    yahoo_ = vendor_named("yfinance")
+    with fetch_log.alone(database_url, yahoo_, Ask("prices", ("LATE",), "1d", DAY, DAY)):
+        result, asked = run("--symbols", "LATE", *DAYS)
+    assert isinstance(result.exception, AlreadyRunningError)
+    assert (asked, served(database_url)) == ([], [])
+
+    assert run("--symbols", "LATE", *DAYS)[1] == ["LATE"]
+    assert run("--symbols", "LATE,LEFT", *DAYS)[1] == ["LATE", "LEFT"]  # another call, so LATE is asked again
+    assert served(database_url) == ["LATE", "LATE", "LEFT"]
+
+    # A vendor whose batches are live unless said otherwise is that in a list too.
+    monkeypatch.setattr(falling_back, "vendor_named", lambda name: replace(yahoo_, default_mode="live"))
+    assert run("--symbols", "STAYS", *DAYS)[1] == ["STAYS"]
+    with psycopg.connect(database_url) as conn:
+        modes = conn.execute("select mode from raw.fetches order by fetch_id").fetchall()
+    assert [mode for (mode,) in modes] == ["history", "history", "history", "live"]
+
+
+def served(url: str) -> list[str]:
+    with psycopg.connect(url) as conn:
+        return [symbol for (symbol,) in conn.execute("select symbol from raw.served order by served_id")]
+
+
+def test_an_end_that_the_clock_gives_is_none_that_was_named() -> None:
+    today = datetime.now(UTC).date()
+    for last, has_no_end in ((None, True), (today, True), (today - timedelta(days=2), False)):
+        wanted = Wanted("prices", "yfinance", "AAA", DAY.date(), last, "1d", None, "refuse", None, None)
+        assert fetch_command._has_no_end(wanted, "history") is has_no_end
+
+
+@engines
 def test_a_universe_that_nobody_knows_or_that_was_empty_is_refused(run):
     result, asked = run("--source", "yfinance", "--symbols", "@small", "--from", "2020-08-26")
     assert (str(result.exception), asked) == ("expected @NAME with the name of a universe, not @small: found big", [])
     result, _ = run("--source", "yfinance", "--symbols", "@big", "--from", "2019-01-02", "--to", "2019-02-01")
     assert str(result.exception).startswith("expected members of big from 2019-01-02 to 2019-02-01, found none")
+
+
+@engines
+def test_what_was_fetched_up_to_lately_is_kept_up_on_its_own_calendar(run, database_url):
+    assert run("--source", "yfinance", "--symbols", "STAYS,NOBODY", *RANGE[2:])[0].exit_code == 0
+    with psycopg.connect(database_url) as conn:
+        (kept,) = followed(conn, "XNYS", datetime(2020, 8, 31, tzinfo=UTC))
+        assert kept == Followed("yfinance", "1d", {"prices": ["STAYS"]})  # NOBODY has no instrument
+        assert followed(conn, "XLON", datetime(2020, 8, 31, tzinfo=UTC)) == []
+        assert followed(conn, "XNYS", datetime(2020, 9, 2, tzinfo=UTC)) == []
+        conn.execute(
+            "insert into trading.instruments (symbol, asset_class, calendar, currency, tick_size, lot_size, multiplier, "
+            "is_draft, known_at, watermark, row_hash) select 'LSE', asset_class, 'XLON', currency, tick_size, lot_size, "
+            "multiplier, is_draft, known_at, watermark, sha256('LSE') from trading.instruments limit 1"
+        )
+    assert calendars_in_use({"TRADELOOM_POSTGRES_URL": database_url}) == ["24/7", "XLON", "XNYS"]
+
+
+def test_calendars_of_a_warehouse_that_is_gone_are_those_that_vendors_declare(caplog):
+    gone = "postgresql://nobody@127.0.0.1:1/gone"
+    assert calendars_in_use({}) == calendars_in_use({"TRADELOOM_POSTGRES_URL": gone}) == ["24/7", "XNYS"]
+    assert "calendars of instruments are not known" in caplog.text

@@ -13,7 +13,7 @@ from trading.adapters.source_orders import PassedOver, order_of, record_served, 
 from trading.adapters.sources.registry import vendor_named
 from trading.adapters.sources.vendor import Vendor
 from trading.adapters.warehouse import newest_watermark
-from trading.errors import InputError, QualityError, VendorUnavailableError
+from trading.errors import AlreadyRunningError, InputError, QualityError, VendorUnavailableError
 from trading.ingestion.ports import Ask, PayloadStore
 from trading.ingestion.reader import Mode
 
@@ -46,7 +46,7 @@ def fetch_in_order(
     database_url: str,
     object_store: PayloadStore,
     calendar: str | None = None,
-    mode: Mode = "history",
+    mode: Mode | None = None,
     run_id: str | None = None,
     any_end: bool = False,
     each_vendor: Callable[[Vendor], Vendor] = lambda vendor: vendor,
@@ -61,12 +61,14 @@ def fetch_in_order(
     Args:
         ask: All the symbols; each source is asked for them one by one.
         calendar: The exchange calendar of symbols that are not known yet; each source's own where None.
+        mode: `history` or `live`; each source's own where None.
         any_end: Go on with a call that was stopped up to an earlier end too: where the caller named none.
         each_vendor: What to put around each vendor that is asked.
         after_symbol: Told of each symbol: how many of all are done, and what became of it.
 
     Raises:
         InputError: a symbol has no list, or its list names a source that is no vendor; nothing was fetched.
+        AlreadyRunningError: another process fetches one of the symbols; its source is not passed over for that.
         EngineUnavailableError, DiskFullError: an engine of ours failed; run it again.
     """
     vendors = _vendors(ask, clock(), database_url)
@@ -114,6 +116,8 @@ def _tried(vendor: Vendor, ask: Ask, environ: Mapping[str, str], options: dict[s
     try:
         with vendor.calls(environ) as calls:
             report = fetch(vendor, ask, calls, **options)
+    except AlreadyRunningError:
+        raise
     except (InputError, QualityError, VendorUnavailableError) as error:
         return str(error)
     has_rows = report.pages_before or report.rows_in > report.rows_quarantined

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres import connection, engine_errors
 from trading.adapters.sources.vendor import Vendor
-from trading.errors import InputError
+from trading.errors import AlreadyRunningError
 from trading.ingestion.ports import Ask
 from trading.ingestion.reader import Mode
 from trading.telemetry import current_trace_id
@@ -72,13 +72,13 @@ def alone(url: str, vendor: Vendor, ask: Ask) -> Iterator[None]:
     """Keep a second run of the same ask out while the block runs; a killed process lets go of it.
 
     Raises:
-        InputError: another process is at it.
+        AlreadyRunningError: another process is at it.
     """
     what = f"{vendor.name} {ask.kind} {ask.interval} {' '.join(ask.symbols)} {ask.start.isoformat()}"
     with engine_errors(), psycopg.connect(url, autocommit=True, application_name=_APPLICATION) as conn:
         row = conn.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", (what,)).fetchone()
         if row is None or not row[0]:
-            raise InputError(
+            raise AlreadyRunningError(
                 f"expected no other run that fetches the same {ask.kind} of {vendor.name}, found one; let it end"
             )
         yield

@@ -128,6 +128,7 @@ def fetch(
     Raises:
         VendorUnavailableError: no answer; what was fetched stays, and the same call goes on after it.
         InputError: the vendor has no such data, or refuses it, or its answer is of another form than it was.
+        AlreadyRunningError: another process fetches the same.
         QualityError: a page had too many bad rows; the pages before it stay.
     """
     mode = mode or vendor.default_mode

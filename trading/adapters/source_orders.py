@@ -32,7 +32,7 @@ with asked as (
     select s.symbol, s.range_to, s.served_id
     from raw.served as s
     where s.kind = %(kind)s and s.interval = %(interval)s and s.range_from = %(start)s
-        and s.symbol = any(%(symbols)s) and (%(any_end)s or s.range_to = %(end)s)
+        and s.symbol = any(%(symbols)s) and s.asked = %(symbols)s and (%(any_end)s or s.range_to = %(end)s)
 ),
 
 newest as (select a.range_to from asked as a order by a.served_id desc limit 1)
@@ -112,10 +112,10 @@ def record_served(
     conn: psycopg.Connection, ask: Ask, symbol: str, source: str | None, passed_over: Sequence[PassedOver]
 ) -> None:
     """Record who served a symbol of an ask, and who was passed over."""
-    values = (ask.kind, symbol, ask.interval, ask.start, ask.end, source)
+    values = (ask.kind, symbol, ask.interval, ask.start, ask.end, list(ask.symbols), source)
     conn.execute(
-        "insert into raw.served (kind, symbol, interval, range_from, range_to, source, passed_over, trace_id) "
-        "values (%s, %s, %s, %s, %s, %s, %s, %s)",
+        "insert into raw.served (kind, symbol, interval, range_from, range_to, asked, source, passed_over, trace_id) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (*values, Jsonb([asdict(one) for one in passed_over]), current_trace_id()),
     )
 
@@ -123,8 +123,8 @@ def record_served(
 def unserved(conn: psycopg.Connection[Any], ask: Ask, *, any_end: bool) -> tuple[datetime, list[str]]:
     """Return the end up to which to ask, and which of the symbols are still to be dealt with, in their order.
 
-    A call deals with every symbol once, so one that was dealt with less often than another was left by a stopped call.
-    Where none was, all are to be dealt with anew.
+    A call deals with every symbol once, so one that was dealt with less often than another was left by a stopped call
+    for the same symbols. Where none was, all are to be dealt with anew.
 
     Args:
         any_end: A call up to another end counts as well.
