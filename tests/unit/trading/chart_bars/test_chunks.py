@@ -65,7 +65,7 @@ def one_by_one(chart: Chart, prints: list[Print]) -> tuple[list[ClosedBar], Stat
 
 
 @pytest.mark.parametrize("style", STYLES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(walk=walks(), cuts=st.lists(st.integers(0, 150), max_size=4), carried=st.booleans())
 def test_any_chunks_give_the_bars_of_one_print_at_a_time(
     style: str, walk: list[Print], cuts: list[int], carried: bool
@@ -84,7 +84,7 @@ def test_any_chunks_give_the_bars_of_one_print_at_a_time(
 
 
 @pytest.mark.parametrize("style", STYLES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(walk=walks(), choice=st.integers(0, 1000))
 def test_every_stored_bar_is_a_checkpoint(style: str, walk: list[Print], choice: int) -> None:
     chart = Chart.of(style, PARAMETERS[style])
@@ -99,7 +99,7 @@ def test_every_stored_bar_is_a_checkpoint(style: str, walk: list[Print], choice:
     assert [again for one in rest for again in machine.feed(one)] == later
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(walk=walks(), threshold=st.integers(1, 400))
 def test_volume_bars_are_those_of_a_plain_loop(walk: list[Print], threshold: int) -> None:
     expected, part = [], []
