@@ -87,6 +87,27 @@ def test_bars_before_and_after_the_regular_session_are_left_out():
     ]
 
 
+def test_on_half_days_the_session_ends_earlier_and_the_page_says_when():
+    case = replace(BY_NAME["alpaca/prices"], interval="5m", answer=lambda _: half_day())
+    with VendorServer(case.answer) as server:
+        calls, _ = case.calls(server)
+        with calls:
+            ask = replace(case.ask, start=datetime(2024, 11, 27, tzinfo=UTC), end=datetime(2024, 12, 3, tzinfo=UTC))
+            (page,) = case.vendor.pages(ask, None, calls)
+    assert page.reader.details == {"feed": "sip", "half_days": "2024-11-29 13:00"}
+    assert [row["timestamp"] for row in rows_of("alpaca", page.payload, page.reader)] == [
+        datetime(2024, 11, 29, 17, 55, tzinfo=UTC),
+        datetime(2024, 12, 2, 18, 0, tzinfo=UTC),
+    ]
+
+
+def half_day():
+    bar = {"o": 1, "h": 1, "l": 1, "c": 1, "v": 10}
+    times = ("11-29T17:55", "11-29T18:00", "12-02T18:00")  # 12:55 and 13:00 on a half day, 13:00 on a whole one
+    bars = {"AAPL": [bar | {"t": f"2024-{time}:00Z"} for time in times], "MSFT": []}
+    return json_reply({"bars": bars, "next_page_token": None})
+
+
 def test_many_symbols_are_asked_in_groups_and_the_cursor_says_which():
     symbols = ("AAPL", *(f"S{number:03}" for number in range(199)), "MSFT")
     case = replace(BY_NAME["alpaca/prices"], symbols=symbols, answer=alpaca(page=10))

@@ -98,6 +98,13 @@ def test_nobody_there_is_one_clear_line():
         calls.json("/v1/bars")
 
 
+def test_redirections_without_an_end_are_one_clear_line():
+    with VendorServer(lambda request: Reply(302, b"", {"Location": request.path})) as server:
+        calls, _ = calls_to(server)
+        with calls, pytest.raises(VendorUnavailableError, match=r"found a cut connection \(TooManyRedirects\)"):
+            calls.attempt(lambda: calls.once(f"{server.url}/feed", follows=True), "/feed")
+
+
 @pytest.mark.parametrize(
     ("status", "error"),
     [(400, VendorRefusedError), (404, VendorRefusedError), (401, CredentialsError), (403, CredentialsError)],

@@ -11,6 +11,7 @@ from vendor_server import Reply, Request, VendorServer, json_reply, refusing
 from trading.adapters.sources.registry import vendor_named
 from trading.errors import (
     InputError,
+    UnreadablePayloadError,
     VendorRefusedError,
 )
 from trading.ingestion.candidates import parse
@@ -27,6 +28,18 @@ def test_only_bars_that_are_over_are_asked_for():
             pages = list(running.vendor.pages(ask, None, calls))
     assert [row[1] for row in running.read(pages)] == [date(2024, 1, day) for day in (1, 2, 3, 4)]
     assert server.requests[-1].query["limit"] == "4"
+
+
+def test_days_that_begin_elsewhere_than_in_utc_are_refused():
+    """Such as those of exchanges that count in UTC+8: labelled as days of UTC they would be known eight hours early."""
+    case = BY_NAME["ccxt/binance"]
+    pages, _ = fetched(replace(case, answer=binance(page=1000)))
+    later = pages[0].payload
+    for number in range(len(CLOSES)):
+        later = later.replace(str(FIRST + number * DAY).encode(), str(FIRST + number * DAY - 8 * 3_600_000).encode())
+    reader = replace(pages[0].reader, details=pages[0].reader.details | {"since": str(FIRST - DAY)})
+    with pytest.raises(UnreadablePayloadError, match="begin at 00:00 UTC, found one of 16:00"):
+        rows_of("ccxt:binance", later, reader)
 
 
 def test_the_running_bar_that_an_exchange_adds_is_left_out():

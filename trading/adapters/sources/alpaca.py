@@ -13,12 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from trading.adapters.sources.alpaca_actions import actions
-from trading.adapters.sources.alpaca_requests import CLOSES, NEW_YORK, OPENS, import_client, of_whole_bars, request_of
+from trading.adapters.sources.alpaca_requests import (
+    CLOSES,
+    NEW_YORK,
+    OPENS,
+    Request,
+    half_days_of,
+    import_client,
+    of_whole_bars,
+    request_of,
+)
 from trading.adapters.sources.answers import Answer, form_of, json_of
 from trading.adapters.sources.calls import Calls
 from trading.adapters.sources.markup import plain_text
@@ -49,15 +58,18 @@ def _pages(ask: Ask, cursor: str | None, calls: Calls, feed: str) -> Iterator[Pa
             return
     groups = [ask.symbols[at : at + _SYMBOLS_PER_REQUEST] for at in range(0, len(ask.symbols), _SYMBOLS_PER_REQUEST)]
     first, _, token = (cursor or "0 ").partition(" ")
+    details = {"feed": feed} | half_days_of(ask) if ask.kind == "prices" else {}
+    reader = ask.reader(f"alpaca.{_FORMATS[ask.kind]}", "raw", **details)
     for number in range(int(first), len(groups)):
-        yield from _group(ask, groups[number], number, token, calls, feed)
+        yield from _group(request_of(ask, groups[number], feed), groups[number], number, token, reader, calls)
         token = ""
 
 
-def _group(ask: Ask, symbols: tuple[str, ...], number: int, token: str, calls: Calls, feed: str) -> Iterator[Page]:
-    path, version, params = request_of(ask, symbols, feed)
+def _group(
+    request: Request, symbols: tuple[str, ...], number: int, token: str, reader: Reader, calls: Calls
+) -> Iterator[Page]:
+    path, version, params = request
     client = _client(calls, version)
-    reader = ask.reader(f"alpaca.{_FORMATS[ask.kind]}", "raw", **({"feed": feed} if ask.kind == "prices" else {}))
     while True:
         asked = params | ({"page_token": token} if token else {})
         answer = calls.attempt(partial(_sent, client, path, asked), f"/{version}{path}", Answer.value)
@@ -66,7 +78,7 @@ def _group(ask: Ask, symbols: tuple[str, ...], number: int, token: str, calls: C
             token = answer.value().get("next_page_token") or ""
         if token and token == before:
             raise VendorRefusedError(f"expected the page after {token} of alpaca, found the same one; run again later")
-        name = f"{_FORMATS[ask.kind]} {symbols[0]}{f' and {len(symbols) - 1} more' if symbols[1:] else ''}"
+        name = f"{_FORMATS[reader.kind]} {symbols[0]}{f' and {len(symbols) - 1} more' if symbols[1:] else ''}"
         yield Page(answer.body, name, reader, f"{number} {token}" if token else f"{number + 1} ")
         if not token:
             return
@@ -109,21 +121,27 @@ def _rows(payload: bytes, reader: Reader) -> Iterator[Mapping[str, Cell]]:
 
 def _bars(bars: Mapping[str, list[dict[str, Any]]], reader: Reader) -> Iterator[Mapping[str, Cell]]:
     is_intraday = reader.interval.endswith("m")
-    given: set[str] = set().union(*(bar for series in bars.values() for bar in series))
-    if bars and (lacking := set(_BAR) - given):
+    half_days = dict(item.split() for item in reader.details.get("half_days", "").split(",") if item)
+    given: set[str] = set().union(*(bar for series in bars.values() for bar in series or ()))
+    if any(bars.values()) and (lacking := set(_BAR) - given):
         raise MissingColumnError(
             f"expected {', '.join(_BAR)} in alpaca's bars, found no {', '.join(sorted(lacking))} in any; "
             "its format has changed"
         )
     for symbol, series in bars.items():
-        for bar in series:
+        for bar in series or ():
             cells = {ours: bar.get(theirs) for theirs, ours in _BAR.items()}
             begins = _in_new_york(bar.get("t"))
-            if begins is not None and is_intraday and not OPENS <= begins.time() < CLOSES:
+            if begins is not None and is_intraday and not _is_regular(begins, half_days):
                 continue  # before or after the regular session: no session of an exchange calendar holds it
             if begins is not None:
                 cells["timestamp"] = begins.astimezone(UTC) if is_intraday else begins.date()
             yield {"symbol": symbol, **cells}
+
+
+def _is_regular(begins: datetime, half_days: Mapping[str, str]) -> bool:
+    closes = half_days.get(f"{begins:%Y-%m-%d}")
+    return OPENS <= begins.time() < (time.fromisoformat(closes) if closes else CLOSES)
 
 
 def _in_new_york(text: object) -> datetime | None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from trading.calendar import exchange_sessions
 from trading.ingestion.ports import Ask
 from trading.intervals import Interval
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from alpaca.data.timeframe import TimeFrame
 
 NEW_YORK = ZoneInfo("America/New_York")
-OPENS, CLOSES = time(9, 30), time(16)  # half days close earlier, none later
+OPENS, CLOSES = time(9, 30), time(16)  # half days close earlier (`half_days_of`), none later
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Request = tuple[str, str, dict[str, Any]]
@@ -89,6 +90,19 @@ def of_whole_bars(ask: Ask) -> Ask:
     ends = ask.end.astimezone(NEW_YORK)
     midnight = datetime.combine(ends.date(), time(), NEW_YORK).astimezone(UTC)
     return ask if ends.time() >= CLOSES else replace(ask, end=min(ask.end, midnight))
+
+
+def half_days_of(ask: Ask) -> dict[str, str]:
+    """Return `half_days`, when the short sessions of an intraday ask close in New York: `2024-11-29 13:00,...`.
+
+    Alpaca goes on with bars of the evening there. In the reader, so that a page gives the same rows for ever.
+    """
+    if Interval.parse(ask.interval).unit != "m":
+        return {}
+    found = exchange_sessions("XNYS", ask.start.date(), ask.end.date())
+    closes = [session.closes_at.astimezone(NEW_YORK) for session in found]
+    short = ",".join(f"{close:%Y-%m-%d %H:%M}" for close in closes if close.time() < CLOSES)
+    return {"half_days": short} if short else {}
 
 
 def _last_moment(ask: Ask) -> datetime:

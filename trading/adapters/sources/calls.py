@@ -156,7 +156,7 @@ class Calls:
                 return Answer(response.status_code, {**response.headers}, bytes(body))
         except httpx.TimeoutException as error:
             raise ConnectionCut("no answer in time") from error
-        except (httpx.TransportError, httpx.DecodingError) as error:
+        except httpx.RequestError as error:  # redirections without an end among them
             raise ConnectionCut(f"a cut connection ({type(error).__name__})") from error
 
     def closing(self, close: Callable[[], object]) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Bar = list[Any]  # milliseconds since 1970, then open, high, low, close and volume as text
 
 _MILLISECOND = timedelta(milliseconds=1)
+_DAY = 86_400_000  # milliseconds
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -41,7 +42,7 @@ def rows(payload: bytes, reader: Reader) -> Iterator[Mapping[str, Cell]]:
     """Yield the bars of a page.
 
     Raises:
-        UnreadablePayloadError: the exchange's answer has another form than ccxt knows.
+        UnreadablePayloadError: the exchange's answer has another form than ccxt knows, or its days are not days of UTC.
     """
     is_daily = reader.interval.endswith("d")
     bars = bars_of(payload, reader)
@@ -49,6 +50,11 @@ def rows(payload: bytes, reader: Reader) -> Iterator[Mapping[str, Cell]]:
         raise UnreadablePayloadError(f"expected bars of {reader.details['symbol']}, found none; its format has changed")
     for milliseconds, *prices, volume in bars:
         begins = moment_of(milliseconds)
+        if is_daily and milliseconds % _DAY:
+            raise UnreadablePayloadError(
+                f"expected days of {reader.details['exchange']} that begin at 00:00 UTC, found one of {begins:%H:%M}, "
+                "which is over later than our day; ask for 1h and make days of them"
+            )
         yield {
             "symbol": reader.details["symbol"],
             "timestamp": begins.date() if is_daily else begins,
