@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -16,7 +17,7 @@ from orchestration.definitions import defs
 from orchestration.jobs import daily_update
 from trading import closed_sessions
 from trading.adapters.followed import Followed
-from trading.calendar import exchange_sessions
+from trading.calendar import Session, exchange_sessions
 from trading.closed_sessions import last_settled
 
 SETTLING = timedelta(minutes=30)
@@ -26,6 +27,20 @@ KRAKEN = Followed("ccxt:kraken", "1h", {"prices": ["BTC/USD"]})
 
 def utc(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=UTC)
+
+
+@cache
+def sessions_of_the_year(calendar: str) -> list[Session]:
+    return exchange_sessions(calendar, date(2025, 12, 1), date(2027, 1, 2))
+
+
+@pytest.fixture(autouse=True)
+def read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        closed_sessions,
+        "exchange_sessions",
+        lambda name, start, end: [one for one in sessions_of_the_year(name) if start <= one.session_date <= end],
+    )
 
 
 class NoWarehouse:
@@ -87,14 +102,9 @@ def test_the_session_is_the_last_one_that_closed_half_an_hour_ago(
     ],
 )
 def test_over_a_year_of_ticks_each_session_is_due_once_right_after_its_close(
-    calendar: str, sessions: int, rare: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    calendar: str, sessions: int, rare: dict[str, str]
 ) -> None:
-    year = exchange_sessions(calendar, date(2025, 12, 1), date(2027, 1, 2))  # read once
-    monkeypatch.setattr(
-        closed_sessions,
-        "exchange_sessions",
-        lambda _, start, end: [one for one in year if start <= one.session_date <= end],
-    )
+    year = sessions_of_the_year(calendar)
     due: dict[str, datetime] = {}
     moment = utc(2026, 1, 1, 21, 5)
     while moment < utc(2027, 1, 1, 21):
