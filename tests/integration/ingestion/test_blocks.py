@@ -27,6 +27,7 @@ from trading.ingestion import blocks
 from trading.ingestion.candidates import parse
 from trading.ingestion.folding import folded
 from trading.ingestion.gaps import name_of, rename
+from trading.ingestion.reader import Mode
 from trading.ingestion.versions import new_versions
 from trading.quality.gate import judge
 
@@ -102,12 +103,13 @@ def _expected(conn: psycopg.Connection, batch: Batch, payload: bytes) -> dict[st
 def test_block_by_block_gives_what_single_rows_give(
     gap: Any, database_url: str, conn: psycopg.Connection, store: ObjectStore, tmp_path: Path
 ) -> None:
-    for number, (seed, changed, mode) in enumerate([(7, False, "history"), (7, True, "history"), (8, True, "live")]):
+    drops: list[tuple[int, bool, Mode]] = [(7, False, "history"), (7, True, "history"), (8, True, "live")]
+    for number, (seed, changed, mode) in enumerate(drops):
         file = tmp_path / f"{number}.csv"
         file.write_text("\n".join(["symbol,timestamp,open,high,low,close,volume", *_lines(seed, changed), ""]))
         source, now = Files(file, gap=gap), datetime(2024, 6, 3 + number, 12, tzinfo=UTC)
         sha256, reader = hashlib.sha256(file.read_bytes()).hexdigest(), source.deliver("prices", None).reader
-        batch = Batch("files", "prices", mode, now, None, "", sha256, "", reader, None, "")  # type: ignore[arg-type]
+        batch = Batch("files", "prices", mode, now, None, "", sha256, "", reader, None, "")
         expected = _expected(conn, batch, file.read_bytes())
         report = ingest(
             source,
@@ -116,7 +118,7 @@ def test_block_by_block_gives_what_single_rows_give(
             database_url=database_url,
             object_store=store,
             mode=mode,
-            max_bad_share=1.0,  # type: ignore[arg-type]
+            max_bad_share=1.0,
         )
         (batch_id,) = report.batch_ids
         assert set(conn.execute(f"{WRITTEN} from raw.price_bars where batch_id = %s", (batch_id,))) == expected["rows"]

@@ -14,7 +14,7 @@ from trading.ingestion.bar_columns import NUMBERS
 from trading.ingestion.bar_hashes import bar_hashes
 from trading.ingestion.rows import RawRow
 
-NAMES = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), min_size=1, max_size=200)
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=200)
 PRICES = st.integers(0, 10**15 - 1).map(lambda units: at_scale(Decimal(units).scaleb(-6), 6))
 VOLUMES = st.integers(0, 10**20 - 1).map(lambda units: at_scale(Decimal(units).scaleb(-8), 8))
 MOMENTS = st.datetimes(datetime(1901, 1, 1), datetime(2200, 1, 1))  # noqa: DTZ001 hypothesis wants none
