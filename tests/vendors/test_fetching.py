@@ -93,8 +93,13 @@ EXPECTED = [
 ]
 
 
-def test_every_page_is_a_batch_whose_payload_gives_its_rows_again(run, conn, store):
+def test_every_page_is_a_batch_whose_payload_gives_its_rows_again(run, conn, store, database_url):
+    scope = MarketScope(source="yfinance")
+    with pytest.raises(InputError, match="expected bars of yfinance, found none; bring them in with `tradeloom ingest"):
+        days_there(scope, database_url)
     report, asked = run()
+    with pytest.raises(InputError, match="expected at least 120 sessions"):  # what the main job wants
+        days_there(scope, database_url)
     assert (report.pages, report.rows_published, report.is_complete, asked) == (2, 6, True, [*SYMBOLS])
     assert bars(conn) == EXPECTED
     assert conn.execute("select count(*) from raw.ingestion_batches where source = 'yfinance'").fetchone() == (2,)
@@ -256,13 +261,3 @@ def test_a_refused_symbol_does_not_stop_the_others(run, server, conn):
     assert (report.pages, report.empty_pages) == (2, ("chart AAA prices 1d 2020-08-27",))
     assert "nothing in chart AAA prices 1d 2020-08-27" in report.sentence()
     assert bars(conn) == EXPECTED[3:]
-
-
-def test_a_run_on_a_vendor_begins_with_its_first_bar_and_wants_enough_of_them(run, database_url):
-    scope = MarketScope(source="yfinance")
-    with pytest.raises(InputError, match="expected bars of yfinance, found none; bring them in with `tradeloom ingest"):
-        days_there(scope, database_url)
-    run()
-    with pytest.raises(InputError, match="expected at least 120 sessions"):
-        days_there(scope, database_url)
-    assert (scope.vendor, scope.has("prices"), scope.has("news")) == ("yfinance", False, False)
