@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, Door] = {
         "orchestration.commands.platform", "doctor", "What may be wrong on this machine, disk use included."
     ),
     "ingest": Door("orchestration.commands.ingest", "ingest", "Take in prices, actions, news, members or trades."),
+    "feed": Door("orchestration.commands.feed", "feed", "Bars and trades as they happen, until Ctrl-C."),
     "sources": Door("orchestration.commands.sources", "sources", "Vendors, their order, and where they disagree."),
     "features": Door("orchestration.commands.features", "features", "Feature rows as they were known at a time."),
     "charts": Door(

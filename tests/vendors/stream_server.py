@@ -39,8 +39,8 @@ def alpaca_greeting(key: str = "PKALPACA7", secret: str = "s3cret-of-alpaca") ->
         socket.send('[{"T":"success","msg":"authenticated"}]')
         asked = json.loads(socket.recv(timeout=5))
         heard.append(asked)
-        asked.pop("action")
-        socket.send(json.dumps([{"T": "subscription", "trades": [], "bars": [], "updatedBars": [], **asked}]))
+        channels = {name: symbols for name, symbols in asked.items() if name != "action"}
+        socket.send(json.dumps([{"T": "subscription", "trades": [], "bars": [], "updatedBars": [], **channels}]))
         return True
 
     return greet

@@ -28,7 +28,7 @@ from trading.feed.silence import Schedule, is_stalled
 from trading.intervals import Interval
 
 _LOOK_AROUND = 0.25  # seconds between two looks at the clock where nothing comes
-_QUIET = timedelta(minutes=5)
+_SETTLE_EVERY = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ class Feed:
         self._holes_asked_at: datetime | None = None
         self._failures = 0
         self._ready: list[Message] = []
+        self._settled_at = self.clock()
 
     def run(self) -> FeedReport:
         """Feed until `stop` is set; return what was done.
@@ -164,12 +165,20 @@ class Feed:
                 heard_at, self._failures = now, 0
             self._publish(self._sequencer.due(now))
             self._look_for_holes(now)
-            if self.publisher.touched != now.date() or not self.schedule(now).trading_between(now - _QUIET, now):
-                self.publisher.settle()
+            self._settle_after_sessions(now)
             if is_stalled(heard_at, now, self.terms.stall_after, self.schedule(now)):
                 self.report.stalls += 1
                 self.events.happened("stalled", silent_since=heard_at.isoformat())
                 raise ConnectionCut(f"nothing for {self.terms.stall_after.total_seconds():g} s")
+
+    def _settle_after_sessions(self, now: datetime) -> None:
+        """Count what is complete once a day or a session has ended, and not with every bar."""
+        touched = self.publisher.touched
+        if touched is None or now - self._settled_at < _SETTLE_EVERY:
+            return
+        if touched != now.date() or not self.schedule(now).trading_between(now - _SETTLE_EVERY, now):
+            self._settled_at = now
+            self.publisher.settle()
 
     def _patience(self) -> float:
         until = self._sequencer.next_due()
