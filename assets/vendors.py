@@ -12,6 +12,7 @@ import dagster as dg
 
 from assets.ingestion import GATE, RETRY_VENDOR, months, refused_at_once
 from assets.vendor_keys import vendor_key
+from assets.warehouse import WAREHOUSE_POOL
 from trading.adapters.asking import ask_of
 from trading.adapters.fetching import FetchReport, fetch
 from trading.adapters.object_store import ObjectStore
@@ -140,10 +141,13 @@ VENDOR_ASSETS = [asset_of(name, kind) for name in VENDORS for kind in vendor_nam
 
 @dg.sensor(name="vendor_pools", minimum_interval_seconds=3600, default_status=dg.DefaultSensorStatus.RUNNING)
 def vendor_pools(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Give each vendor's pool its limit of one run, unless somebody set another (Deployment > Concurrency)."""
+    """Give each vendor's pool, and the one of dbt, its limit of one run, unless somebody set another one.
+
+    Two dbt runs at once would build the same tables over each other. Limits are shown at Deployment > Concurrency.
+    """
     storage = context.instance.event_log_storage
     limited = {limit.name for limit in storage.get_pool_limits() if not limit.from_default}
-    new = [pool_of(name) for name in VENDORS if pool_of(name) not in limited]
+    new = [pool for pool in (*map(pool_of, VENDORS), WAREHOUSE_POOL) if pool not in limited]
     for pool in new:
         storage.set_concurrency_slots(pool, _ONE_RUN)
     return dg.SkipReason(f"one run at a time from now on in {', '.join(new)}" if new else "every pool has its limit")

@@ -26,6 +26,7 @@ from trading.errors import BuildError
 
 WAREHOUSE_GROUP = "warehouse"
 FEATURES_GROUP = "features"
+WAREHOUSE_POOL = "warehouse"
 MARKET_DATA = dg.AssetKey(["marts", "market_data"])
 INDICATORS = dg.AssetKey(["marts", "indicators"])
 INDICATORS_EXTENDED = dg.AssetKey(["marts", "indicators_extended"])
@@ -80,7 +81,7 @@ _SETTINGS = DagsterDbtTranslatorSettings(enable_source_tests_as_checks=False)
     manifest=manifest_path(),
     name="dbt_models",
     dagster_dbt_translator=Translator(_SETTINGS),
-    pool="warehouse",
+    pool=WAREHOUSE_POOL,
 )
 def dbt_models(
     context: dg.AssetExecutionContext,

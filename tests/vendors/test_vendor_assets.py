@@ -38,7 +38,7 @@ def test_every_pool_gets_one_run_at_a_time_unless_somebody_said_otherwise() -> N
             assert "vendor_yfinance" in str(vendor_pools(context).skip_message)
             assert vendor_pools(context).skip_message == "every pool has its limit"
         limits = {limit.name: limit.limit for limit in storage.get_pool_limits()}
-    assert limits == {pool_of(name): 1 for name in VENDORS} | {"vendor_alpaca": 3}
+    assert limits == {pool_of(name): 1 for name in VENDORS} | {"vendor_alpaca": 3, "warehouse": 1}
 
 
 def test_a_month_ends_with_its_last_day() -> None:
