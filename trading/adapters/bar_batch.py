@@ -7,6 +7,7 @@ ever handled one by one.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from trading.adapters.batch_report import UNFINISHED, Judged, NewRows, unfinishe
 from trading.adapters.payloads import Payload
 from trading.adapters.placing import fill_sessions
 from trading.adapters.warehouse import Batch
-from trading.errors import NoRowsError
+from trading.errors import DiskFullError, NoRowsError
 from trading.ingestion.candidates import Candidate
 from trading.ingestion.gaps import Days, Part
 from trading.quality.gate import Check, Facts
@@ -68,6 +69,7 @@ class BarBatch:
 
         Raises:
             InputError: it cannot be read as a whole.
+            DiskFullError: there is no space for its rows.
         """
         try:
             with self._payload.open() as stream:
@@ -75,6 +77,12 @@ class BarBatch:
         except NoRowsError:
             if self._batch.mode != "live":
                 raise
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise DiskFullError(
+                "the folder for temporary files has no space left for the rows; free some and run again"
+            ) from error
 
     def judge(self) -> Judged:
         """Judge the bars by what the warehouse knows now, and stage those that pass."""

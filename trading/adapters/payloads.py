@@ -6,6 +6,7 @@ the rows and what the store keeps must be of the same bytes.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import IO
 
 from trading.adapters.object_store import payload_key
-from trading.errors import InputError
+from trading.errors import DiskFullError, InputError
 from trading.ingestion.ports import Delivery, PayloadStore
 
 _PART = 1 << 20
@@ -56,6 +57,7 @@ def payload_of(delivery: Delivery) -> Iterator[Payload]:
 
     Raises:
         InputError: its file cannot be read.
+        DiskFullError: there is no space for a copy of it.
     """
     if isinstance(delivery.held, bytes):
         yield Payload(delivery.held, hashlib.sha256(delivery.held).hexdigest())
@@ -73,5 +75,9 @@ def _copied(file: Path, copy: Path) -> str:
                 digest.update(part)
                 target.write(part)
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise DiskFullError(
+                f"the folder for temporary files has no space left for a copy of {file}; free some and run again"
+            ) from error
         raise InputError(f"expected a file to read at {file}, found: {error.strerror}") from error
     return digest.hexdigest()
