@@ -115,7 +115,7 @@ def test_postgres_cut_off_while_dbt_builds_leaves_no_half_model_and_a_rerun_comp
 
 def _cut_off_who_waits(url: str, lock: psycopg.Connection) -> None:
     with psycopg.connect(url, autocommit=True) as conn:
-        waiting = "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        waiting = "select pid from pg_stat_activity where datname = current_database() and wait_event = 'relation'"
         while (found := conn.execute(waiting).fetchone()) is None:
             time.sleep(0.05)
         conn.execute("select pg_terminate_backend(%s)", found)
