@@ -58,7 +58,7 @@ _NO_DATA = (".tradeloom",)
 _READ_AGAIN = "kept for good: rows are read again from them"
 _OBJECT_REMEDIES = {"mlflow": "versions that nothing refers to go with `tradeloom purge models`"}
 _COMPACT = "superseded versions go with `tradeloom features compact`"
-_FOR_GOOD = "kept for good; see docs/scale.md for what helps when it gets large"
+_FOR_GOOD = "kept for good: what is derived is made of it again"
 _REMEDIES = {
     "marts.indicators": _COMPACT,
     "marts.indicators_extended": _COMPACT,
