@@ -243,6 +243,13 @@ def test_a_universe_that_nobody_knows_or_that_was_empty_is_refused(run):
 def test_what_was_fetched_up_to_lately_is_kept_up_on_its_own_calendar(run, database_url):
     assert run("--source", "yfinance", "--symbols", "STAYS,NOBODY", *RANGE[2:])[0].exit_code == 0
     with psycopg.connect(database_url) as conn:
+        conn.execute(  # another source was asked for it and had nothing
+            "insert into raw.sources (source, precedence, lag, adjustment) values ('alpaca', 50, '15 min', 'raw')"
+        )
+        conn.execute(
+            "insert into raw.fetches (source, kind, mode, ask, trace_id, began_at) "
+            "select 'alpaca', kind, mode, ask, trace_id, began_at from raw.fetches"
+        )
         (kept,) = followed(conn, "XNYS", datetime(2020, 8, 31, tzinfo=UTC))
         assert kept == Followed("yfinance", "1d", {"prices": ["STAYS"]})  # NOBODY has no instrument
         assert followed(conn, "XLON", datetime(2020, 8, 31, tzinfo=UTC)) == []

@@ -19,6 +19,7 @@ from (
 order by newest.calendar
 """
 
+# A source of a fall-back list that was asked and passed over has no bars of the symbol, so it is not kept up.
 # Weeks and months are made of days (trading.bars_of): a bar of them is not over after most sessions.
 _FOLLOWED = """
 with asked as (
@@ -39,6 +40,10 @@ select a.source, a.interval, a.kind, array_agg(a.symbol order by a.symbol collat
 from asked as a
 inner join listed as l on a.symbol = l.symbol
 where l.calendar = %(calendar)s and (l.delisted_on is null or l.delisted_on >= %(since)s::date)
+    and (a.kind <> 'prices' or exists (
+        select from raw.price_bars as b
+        where b.source = a.source and b.symbol = a.symbol and b.interval = a.interval
+    ))
 group by a.source, a.interval, a.kind
 order by a.source, a.interval, a.kind
 """
