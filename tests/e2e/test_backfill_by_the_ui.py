@@ -172,6 +172,6 @@ def test_a_backfill_launched_as_the_ui_does_is_run_by_the_daemon_and_goes_on_whe
     assert tick["error"] is None, tick
     (request,) = tick["runRequests"]
     assert request["runKey"] == "XNYS 2024-07-03 yfinance 1d"
-    assert all(word in request["runConfigYaml"] for word in ("AAA", "BBB", "CCC", "'2024-06-26'", "live"))
+    assert all(word in request["runConfigYaml"] for word in ("AAA", "BBB", "CCC", "since: 2024-06-26", "live"))
     idle = ticked(url, "daily_update__24_7", datetime(2024, 7, 3, 0, 35, tzinfo=UTC))
     assert (idle["error"], idle["runRequests"], idle["skipReason"]) == (None, [], "no instrument trades on 24/7")
