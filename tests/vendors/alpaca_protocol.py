@@ -93,7 +93,7 @@ def alpaca(page: int = 2) -> Callable[[Request], Reply]:
         if request.path == "/v1beta1/news":
             return _news(request.query, page)
         if request.path == "/v1/corporate-actions":
-            return json_reply({"corporate_actions": ACTIONS, "next_page_token": None})
+            return json_reply({"corporate_actions": _actions(request.query), "next_page_token": None})
         return json_reply({"message": "endpoint not found."}, 404)
 
     return answer
@@ -120,6 +120,20 @@ def _news(query: dict[str, str], page: int) -> Reply:
     asked = [item for item in NEWS if symbols & set(item["symbols"])]
     at, following = _place(query, page, len(asked))
     return json_reply({"news": asked[at : at + page], "next_page_token": following})
+
+
+def _actions(query: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
+    """By the day on which Alpaca processes them, both ends included."""
+    asked = set(query["symbols"].split(","))
+    names = ("symbol", "old_symbol", "acquiree_symbol", "source_symbol")
+    return {
+        kind: [
+            action
+            for action in actions
+            if asked & {action.get(name) for name in names} and query["start"] <= action["process_date"] <= query["end"]
+        ]
+        for kind, actions in ACTIONS.items()
+    }
 
 
 def _place(query: dict[str, str], page: int, rows: int) -> tuple[int, str | None]:

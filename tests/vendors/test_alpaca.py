@@ -118,6 +118,16 @@ def test_many_symbols_are_asked_in_groups_and_the_cursor_says_which():
     assert case.read(rest) == case.rows[3:]
 
 
+def test_actions_are_those_of_the_asked_ex_dates_whenever_alpaca_processes_them():
+    """AAPL: ex-date 2024-02-09, paid on the 15th; MSFT: 2024-02-14, paid in March."""
+    case = replace(BY_NAME["alpaca/actions"], symbols=("AAPL", "MSFT"), begin=datetime(2024, 2, 1, tzinfo=UTC))
+    found = {}
+    for begins, ends in ((1, 9), (1, 10), (10, 14), (10, 15), (15, 28)):
+        asked = replace(case, begin=datetime(2024, 2, begins, tzinfo=UTC), end=datetime(2024, 2, ends, tzinfo=UTC))
+        found[begins, ends] = [row[0] for row in asked.read(fetched(asked)[0])]
+    assert found == {(1, 9): [], (1, 10): ["AAPL"], (10, 14): [], (10, 15): ["MSFT"], (15, 28): []}
+
+
 def test_no_bars_at_all_is_a_page_without_rows():
     case = replace(BY_NAME["alpaca/prices"], symbols=("NOPE",))
     pages, _ = fetched(case)

@@ -1,6 +1,7 @@
 """The vendor yfinance against Yahoo's protocol: raw prices out of restated ones, pages, and what goes wrong."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -148,6 +149,14 @@ def test_splits_and_dividends_are_actions_as_they_were_paid():
         ("split", date(2020, 8, 31), Decimal(4), None, None),
         ("dividend", date(2020, 8, 28), Decimal(1), Decimal("0.82"), "USD"),
         ("dividend", date(2020, 9, 1), Decimal(1), Decimal("0.205"), "USD"),
+    ]
+
+
+def test_a_dividend_in_pence_is_one_in_pence():
+    pages, _ = fetched(ask("actions"), {"TOY": replace(TOY, currency="GBp")})
+    assert values(pages[:1], "kind", "amount", "currency")[1:] == [
+        ("dividend", Decimal("0.82"), "GBX"),
+        ("dividend", Decimal("0.205"), "GBX"),
     ]
 
 

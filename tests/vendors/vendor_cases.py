@@ -45,6 +45,8 @@ class Case:
     renamed: tuple[bytes, bytes]
     environ: dict[str, str] = field(default_factory=dict)
     interval: str = "1d"
+    begin: datetime = BEGIN
+    end: datetime = END
     asked_first: int = 0  # requests before the first page: an exchange's markets, a feed's old address
 
     @property
@@ -55,7 +57,7 @@ class Case:
     @property
     def ask(self) -> Ask:
         """What is asked of it."""
-        return Ask(self.kind, self.symbols, self.interval, BEGIN, END, self.vendor.calendar)
+        return Ask(self.kind, self.symbols, self.interval, self.begin, self.end, self.vendor.calendar)
 
     def calls(self, server: VendorServer, patience: Patience | None = None) -> tuple[Calls, list[float]]:
         """Return the way to ask the server as the environment says, without real waits; and the waits."""
@@ -120,20 +122,22 @@ CASES = (
         name="alpaca/actions",
         source="alpaca",
         kind="actions",
-        symbols=("AAPL", "MSFT", "NVDA"),
+        symbols=("TWTR", "FB", "SAME", "UNIT", "NVDA", "TINY", "GE", "AAPL", "MSFT"),
         answer=alpaca(),
+        begin=datetime(2022, 1, 1, tzinfo=UTC),
+        end=datetime(2024, 6, 11, tzinfo=UTC),
         environ=KEYS,
         columns=("symbol", "kind", "ex_date", "ratio", "amount", "new_symbol"),
         rows=(
             ("TWTR", "delisting", "2022-10-28", None, Decimal("54.2"), None),
-            ("NVDA", "split", "2024-06-10", Decimal("10.0000000000"), None, None),
             ("FB", "symbol_change", "2022-06-09", None, None, "META"),
+            ("NVDA", "split", "2024-06-10", Decimal("10.0000000000"), None, None),
             ("TINY", "split", "2024-03-01", Decimal("0.3333333333"), None, None),
             ("GE", "spin_off", "2024-04-02", Decimal("0.2500000000"), None, "GEV"),
             ("AAPL", "dividend", "2024-02-09", None, Decimal("0.24"), None),
             ("MSFT", "dividend", "2024-02-14", None, Decimal("3.75"), None),
         ),
-        pages=1,
+        pages=9,
         renamed=(b'"corporate_actions":', b'"actions":'),
     ),
     Case(

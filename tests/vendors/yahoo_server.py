@@ -30,6 +30,7 @@ class Listing:
     dividends: dict[date, float] = field(default_factory=dict)
     intraday: dict[str, Sequence[Bar]] = field(default_factory=dict)
     zone: str = "America/New_York"
+    currency: str = "USD"
     session: tuple[datetime, datetime] | None = None  # from when to when the current one trades
 
 
@@ -55,7 +56,7 @@ def _result(symbol: str, listing: Listing, interval: str, first: int, last: int)
     bars = listing.bars if interval == "1d" else listing.intraday.get(interval, ())
     inside = [bar for bar in bars if first <= _moment(bar[0]) < last]
     meta: dict[str, Any] = {
-        "currency": "USD",
+        "currency": listing.currency,
         "symbol": symbol,
         "exchangeName": "NMS",
         "exchangeTimezoneName": listing.zone,

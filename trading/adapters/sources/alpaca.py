@@ -25,6 +25,7 @@ from trading.adapters.sources.alpaca_requests import (
     Request,
     half_days_of,
     import_client,
+    last_moment,
     of_whole_bars,
     request_of,
 )
@@ -56,13 +57,22 @@ def _pages(ask: Ask, cursor: str | None, calls: Calls, feed: str) -> Iterator[Pa
         ask = of_whole_bars(ask)
         if ask.start >= ask.end:
             return
-    groups = [ask.symbols[at : at + _SYMBOLS_PER_REQUEST] for at in range(0, len(ask.symbols), _SYMBOLS_PER_REQUEST)]
+    # The dividends of a day are one row, so all actions of a symbol must stand on one page.
+    together = 1 if ask.kind == "actions" else _SYMBOLS_PER_REQUEST
+    groups = [ask.symbols[at : at + together] for at in range(0, len(ask.symbols), together)]
     first, _, token = (cursor or "0 ").partition(" ")
-    details = {"feed": feed} | half_days_of(ask) if ask.kind == "prices" else {}
-    reader = ask.reader(f"alpaca.{_FORMATS[ask.kind]}", "raw", **details)
+    reader = ask.reader(f"alpaca.{_FORMATS[ask.kind]}", "raw", **_details(ask, feed))
     for number in range(int(first), len(groups)):
         yield from _group(request_of(ask, groups[number], feed), groups[number], number, token, reader, calls)
         token = ""
+
+
+def _details(ask: Ask, feed: str) -> dict[str, str]:
+    if ask.kind == "prices":
+        return {"feed": feed} | half_days_of(ask)
+    if ask.kind == "actions":
+        return {"from": str(ask.start.date()), "to": str(last_moment(ask).date())}
+    return {}
 
 
 def _group(

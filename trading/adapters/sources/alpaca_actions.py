@@ -18,8 +18,17 @@ _Action = Mapping[str, Any]
 
 
 def actions(lists: Mapping[str, list[dict[str, Any]]], reader: Reader) -> Iterator[Mapping[str, Cell]]:
-    """Yield the rows of every list that is understood, the dividends of one day as their sum."""
-    rows = [_READ[name](action) for name in sorted(_READ) for action in lists.get(name) or ()]
+    """Yield the rows of every list that is understood, the dividends of one day as their sum.
+
+    None from the end of the ask on, which may change until then; and no dividend from before its start, of whose day
+    another one may have been processed before it.
+    """
+    rows = [
+        row
+        for name in sorted(_READ)
+        for action in lists.get(name) or ()
+        if _is_asked(row := _READ[name](action), reader)
+    ]
     dividends: dict[tuple[str, str], dict[str, Cell]] = {}
     for row in rows:
         if row["kind"] != "dividend":
@@ -31,6 +40,13 @@ def actions(lists: Mapping[str, list[dict[str, Any]]], reader: Reader) -> Iterat
         if of_day is not row:
             of_day["amount"] = _sum(of_day["amount"], row["amount"])
     yield from dividends.values()
+
+
+def _is_asked(row: Mapping[str, Cell], reader: Reader) -> bool:
+    day, first, last = str(row["ex_date"] or ""), reader.details.get("from"), reader.details.get("to")
+    if not day or not first or not last:
+        return True  # of a row without a day the gate says so
+    return day <= last and (row["kind"] != "dividend" or day >= first)
 
 
 def _sum(one: Cell, other: Cell) -> Cell:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 NEW_YORK = ZoneInfo("America/New_York")
 OPENS, CLOSES = time(9, 30), time(16)  # half days close earlier (`half_days_of`), none later
+# Actions are asked for by the day on which Alpaca processes them; a dividend's is that of payment, weeks after its ex-date.
+_UNTIL_PROCESSED = timedelta(days=120)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Request = tuple[str, str, dict[str, Any]]
@@ -30,7 +32,7 @@ def _bars_request(ask: Ask, symbols: tuple[str, ...], feed: str) -> Request:
         symbol_or_symbols=list(symbols),
         timeframe=_timeframe(ask.interval),
         start=ask.start,
-        end=_last_moment(ask),
+        end=last_moment(ask),
         limit=10_000,
         adjustment=Adjustment.RAW,
         feed=DataFeed(feed),
@@ -42,16 +44,15 @@ def _news_request(ask: Ask, symbols: tuple[str, ...], feed: str) -> Request:
     from alpaca.data.requests import NewsRequest
 
     named = ",".join(symbols)
-    request = NewsRequest(start=ask.start, end=_last_moment(ask), sort="asc", symbols=named, limit=50)
+    request = NewsRequest(start=ask.start, end=last_moment(ask), sort="asc", symbols=named, limit=50)
     return "/news", "v1beta1", request.to_request_fields()
 
 
 def _actions_request(ask: Ask, symbols: tuple[str, ...], feed: str) -> Request:
     from alpaca.data.requests import CorporateActionsRequest
 
-    request = CorporateActionsRequest(
-        symbols=list(symbols), start=ask.start.date(), end=_last_moment(ask).date(), limit=1000
-    )
+    last = last_moment(ask).date() + _UNTIL_PROCESSED
+    request = CorporateActionsRequest(symbols=list(symbols), start=ask.start.date(), end=last, limit=1000)
     return "/corporate-actions", "v1", request.to_request_fields() | {"symbols": ",".join(symbols)}
 
 
@@ -105,6 +106,6 @@ def half_days_of(ask: Ask) -> dict[str, str]:
     return {"half_days": short} if short else {}
 
 
-def _last_moment(ask: Ask) -> datetime:
-    """Alpaca includes the end that it is given; an ask does not."""
+def last_moment(ask: Ask) -> datetime:
+    """Return the end as Alpaca takes it: it includes what it is given, an ask does not."""
     return ask.end - timedelta(microseconds=1)

@@ -27,6 +27,8 @@ from trading.intervals import Interval
 _PRICES = ("open", "high", "low", "close")
 _LARGEST = 1e30  # well inside a 32-bit float
 _SEVEN_DIGITS = Context(prec=7, rounding=ROUND_HALF_EVEN)  # what a 32-bit float holds
+# Yahoo tells prices and dividends of some exchanges in hundredths; these have capital letters of their own elsewhere.
+_HUNDREDTHS = {"GBp": "GBX", "ZAc": "ZAC"}
 _EVENING = 22  # no session opens so late; the library yfinance reads 22:00 and 23:00 so too
 
 
@@ -114,7 +116,8 @@ def _actions(result: Any, reader: Reader, splits: list[Split]) -> Iterator[tuple
         yield bar_label(split.ex_date), {"kind": "split", "ex_date": split.ex_date, "ratio": split.ratio}
     for ex_date, said in _events(result, "dividends"):
         amount = _undone_amount(Decimal(said["amount"]), _factor(splits, ex_date))
-        cells = {"ex_date": ex_date, "amount": amount, "currency": said.get("currency") or currency}
+        paid_in = said.get("currency") or currency
+        cells = {"ex_date": ex_date, "amount": amount, "currency": _HUNDREDTHS.get(paid_in, paid_in)}
         yield bar_label(ex_date), {"kind": "dividend", **cells}
 
 
