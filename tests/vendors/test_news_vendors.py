@@ -106,6 +106,7 @@ def test_a_feed_that_closes_but_is_none_is_refused():
         ("", "", "expected feeds in TRADELOOM_RSS_FEEDS, found none"),
         ("AAPL=https://user:pw@feeds.example/x", "", "found another form$"),
         ("https://feeds.example/x", "", "found another form$"),
+        ("AAPL=https://[feeds.example/x", "", "found another form$"),
         ("AAPL=https://feeds.example/x", "", "expected a feed of MSFT in TRADELOOM_RSS_FEEDS"),
         ("*=https://feeds.example/x", "AAPL=Apple", "words of MSFT in TRADELOOM_NEWS_WORDS"),
         ("*=https://feeds.example/x", "AAPL", "expected TRADELOOM_NEWS_WORDS such as"),

@@ -62,7 +62,10 @@ def _feeds(setting: str | None) -> list[Feed]:
 
 def _feed(part: str) -> Feed:
     symbols, _, url = part.partition("=")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that hold no address
+        parts = urlsplit("")
     if not symbols or parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise InputError(f"expected SYMBOLS=ADDRESS in {_FEEDS}, such as {_EXAMPLE!r}, found another form")
     listed = tuple(filter(None, symbols.split(",")))
