@@ -20,6 +20,7 @@ from trading.adapters import fetch_log
 from trading.adapters.feeds.backfill import Backfill
 from trading.adapters.feeds.events import FeedEvent, FeedEvents
 from trading.adapters.feeds.payload_mover import PayloadMover
+from trading.adapters.feeds.polling import PollingFeed
 from trading.adapters.feeds.publishing import FeedPublisher, Published
 from trading.adapters.feeds.registry import stream_named
 from trading.adapters.feeds.running import Feed, FeedTerms
@@ -27,10 +28,11 @@ from trading.adapters.feeds.stream import Subscription
 from trading.adapters.object_store import ObjectStore
 from trading.adapters.payload_rows import rows_of_payload
 from trading.adapters.wake_ups import WakeUps
-from trading.calendar import Sessions
+from trading.calendar import Session, Sessions
 from trading.errors import CredentialsError, VendorRefusedError, VendorUnavailableError
 from trading.feed.backoff import Backoff
 from trading.feed.silence import Schedule
+from trading.intervals import Interval
 
 pytestmark = pytest.mark.engines
 
@@ -316,6 +318,53 @@ def test_trades_come_once_in_order_and_the_last_of_them_in_one_statement(open_de
     assert all(one.was_quick for one in desk.batches[1:])
     desk.end(thread)
     assert desk.server.heard == [{"method": "SUBSCRIBE", "params": ["btcusdt@trade"], "id": 1}]
+
+
+def test_bars_do_not_wait_for_features_that_cannot_be_derived(open_desk: Callable[..., Desk]):
+    desk = open_desk()
+    thread = desk.run(desk.feed(BARS))
+    desk.server.say(frame(bar("AAPL", 20), bar("MSFT", 20)))
+    desk.waits_for(lambda: len(desk.batches) == 1)
+    desk.conn.execute(
+        "create or replace procedure features.advance(to_watermark bigint default null) "
+        "language plpgsql as $$ begin raise exception 'no features today'; end $$"
+    )
+    desk.server.say(frame(bar("AAPL", 21), bar("MSFT", 21)))
+    desk.waits_for(lambda: desk.minutes() == {"AAPL": [20, 21], "MSFT": [20, 21]})
+    desk.waits_for(lambda: "refused" in desk.events())
+    assert "no features today" in desk.told[-1].sentence()
+    desk.end(thread)
+
+
+@pytest.mark.long
+def test_a_vendor_is_polled_as_each_bar_ends(open_desk: Callable[..., Desk]):
+    desk = open_desk()
+    desk.pages.answer = alpaca_pages(390)
+    sessions = Sessions.of([Session(OPENS.date(), OPENS, OPENS + timedelta(hours=6.5))])
+
+    def clock() -> datetime:  # a minute each second
+        return NOW + 60 * timedelta(seconds=time.monotonic() - desk.begun)
+
+    newest = "select symbol, max(timestamp) from raw.price_bars group by 1"
+    calls = calls_to(desk.pages, desk.stream.source, secrets=KEYS)[0]
+    feed = PollingFeed(
+        symbols=("AAPL",),
+        interval=Interval.parse("1m"),
+        newest=lambda: dict(desk.conn.execute(newest).fetchall()),
+        sessions=lambda _: {"XNYS": sessions},
+        backfill=Backfill(desk.stream.vendor, "1m", calls, clock, desk.url, desk.store),
+        events=FeedEvents(desk.url, desk.stream.source, clock, desk.told.append),
+        clock=clock,
+        stop=desk.stop,
+    )
+    thread = threading.Thread(target=feed.run)
+    thread.start()
+    desk.waits_for(lambda: feed.report.connections > 2 and feed.report.rows_published > 32)
+    desk.stop.set()
+    thread.join()
+    there = desk.minutes()["AAPL"]
+    assert there == [*range(len(there))]
+    assert desk.events() == ["stopped"]
 
 
 def test_a_listener_wakes_for_what_is_committed_and_finds_what_nobody_told(open_desk: Callable[..., Desk]):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from types import TracebackType
 
@@ -141,7 +141,7 @@ class FeedPublisher:
                 rows = self._continuing(kind, payload, reader, received_at)
                 if rows is None:
                     break
-                published = self._publish_quickly(kind, payload, reader, rows, received_at)
+                published = self._publish_with_features(kind, payload, reader, rows, received_at)
                 if published is not None:
                     return published
         return self._ingest(kind, payload, reader, received_at, now)
@@ -202,8 +202,30 @@ class FeedPublisher:
         facts = {"received_at": received_at, "series_adjustment": known.adjustments[symbol], "first_live_at": None}
         return values["nominal_at"] is not None and keeps_all(kind, {**values, **facts})
 
-    def _publish_quickly(
+    def _publish_with_features(
         self, kind: FeedKind, payload: bytes, reader: Reader, rows: list[Candidate], received_at: datetime
+    ) -> Published | None:
+        """Publish, without the features where they cannot be derived: the bars must not wait for them."""
+        try:
+            return self._publish_quickly(kind, payload, reader, rows, received_at, derives=self._derives)
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error as error:
+            if not self._derives:
+                raise
+            published = self._publish_quickly(kind, payload, reader, rows, received_at, derives=False)
+            why = " ".join(str(error).split())
+            return replace(published, refusal=f"published without its features: {why}") if published else None
+
+    def _publish_quickly(
+        self,
+        kind: FeedKind,
+        payload: bytes,
+        reader: Reader,
+        rows: list[Candidate],
+        received_at: datetime,
+        *,
+        derives: bool,
     ) -> Published | None:
         """Publish in one transaction; None where somebody else published since the rows were judged.
 
@@ -220,6 +242,8 @@ class FeedPublisher:
             versions = new_versions(raw, known, batch.mode, batch.received_at)
             if is_alone := before == self._last_watermark:
                 self._write(batch, payload, rows, versions, own)
+                if derives and versions:
+                    self._conn.execute("call features.advance()")
         if not is_alone:  # the watermark that we took says nothing, and nobody minds
             self._read_known()
             return None
@@ -230,14 +254,12 @@ class FeedPublisher:
     def _write(
         self, batch: Batch, payload: bytes, rows: list[Candidate], versions: list[VersionedRow], watermark: int
     ) -> None:
-        """Send the batch, its new rows, its payload and the call that derives from them; nothing is waited for here."""
+        """Send the batch, its new rows and its payload; nothing is waited for here."""
         judged = self._judged(batch, rows)
         report = report_of_judged(batch, judged, watermark, rows_published=len(versions), drafts={})
         self._conn.execute(*warehouse.batch_statement(batch, watermark, recorded_values(batch, judged, report)))
         self._conn.execute(*rows_statement(batch.kind, batch.source, versions, watermark))
         self._conn.execute(_HOLD, (batch.payload_sha256, payload))
-        if self._derives and versions:
-            self._conn.execute("call features.advance()")
 
     def _note(self, kind: FeedKind, rows: list[Candidate]) -> None:
         if kind != "prices" or self._known is None:
