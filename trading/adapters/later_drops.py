@@ -11,6 +11,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from trading.adapters import warehouse
+from trading.adapters.feeds.payload_mover import held_payload
 from trading.adapters.payload_rows import RecordedBatch, good_rows, recorded_batch
 from trading.adapters.warehouse import Batch
 from trading.ingestion.ports import PayloadStore
@@ -73,7 +74,8 @@ def confirm_later_drops(url: str, store: PayloadStore, batch: Batch) -> list[int
 def _confirm(url: str, store: PayloadStore, batch_id: int) -> int | None:
     with warehouse.publishing(url) as conn:
         batch = recorded_batch(conn, batch_id)
-        rows = good_rows(conn, batch_id, batch, store.get(batch.payload_key, batch.payload_sha256))
+        payload = held_payload(conn, batch.payload_sha256) or store.get(batch.payload_key, batch.payload_sha256)
+        rows = good_rows(conn, batch_id, batch, payload)
         watermark = warehouse.take_watermark(conn, f"confirm {batch.kind} of {batch.source}")
         known = warehouse.known_versions(conn, batch.kind, batch.source, [row.key for row in rows], watermark)
         versions = new_versions(rows, known, batch.mode, batch.received_at)

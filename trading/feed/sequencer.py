@@ -19,7 +19,7 @@ from trading.identity import epoch_micros
 _MICROSECOND = timedelta(microseconds=1)
 
 # A vendor repeats what it told just before a connection broke, not what it told yesterday.
-_REMEMBERED: Mapping[FeedKind, int] = {"prices": 256, "trades": 8192}
+_REMEMBERED: Mapping[FeedKind, int] = {"prices": 64, "trades": 1024}
 
 
 @dataclass

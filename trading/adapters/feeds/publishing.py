@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from types import TracebackType
+from typing import Any
 
 import psycopg
 
@@ -43,10 +44,20 @@ from trading.telemetry import current_trace_id
 
 _ANY_WATERMARK = 2**63 - 1
 _HOLD = "insert into raw.held_payloads (payload_sha256, payload) values (%s, %s) on conflict do nothing"
-# Our watermark, and the one before it: another's, if it is not the last of ours.
-_WATERMARK = """
-select own.watermark, (select max(w.watermark) from raw.watermarks as w where w.watermark < own.watermark)
-from (select raw.take_watermark(%s) as watermark) as own
+# How far what is known of the series was read; both are numbered in the order of watermarks.
+_READ_TO = """
+select
+    coalesce((select max(b.batch_id) from raw.ingestion_batches as b), 0),
+    coalesce((select max(i.instrument_id) from trading.instruments as i), 0)
+"""
+# Whether all that the rows were judged by is so still. Another source's batches change nothing of it.
+_IS_AS_READ = """
+select
+    not exists (
+        select from raw.ingestion_batches as b
+        where b.batch_id > %s and b.source = %s and b.kind in ('prices', 'actions')
+    )
+    and coalesce((select max(i.instrument_id) from trading.instruments as i), 0) <= %s
 """
 
 
@@ -99,7 +110,7 @@ class FeedPublisher:
         self._url, self._store, self._derives = database_url, object_store, derives
         self._is_intraday = Interval.parse(interval).is_intraday
         self._known: KnownSeries | None = None
-        self._last_watermark = 0
+        self._read_to = (0, 0)
         self.touched: date | None = None
         """The first day whose sessions have new bars that nobody has counted yet (`settle`)."""
 
@@ -167,7 +178,7 @@ class FeedPublisher:
         )
 
     def _read_known(self) -> KnownSeries:
-        self._last_watermark = warehouse.newest_watermark(self._conn)
+        self._read_to = self._conn.execute(_READ_TO).fetchone() or (0, 0)
         self._known = KnownSeries.read(self._conn, self._stream.source, self._interval, self._symbols)
         return self._known
 
@@ -234,32 +245,37 @@ class FeedPublisher:
         assert self._known is not None, "rows were judged by it"
         batch = self._batch(kind, payload, reader, received_at)
         raw = to_rows(kind, batch.source, rows)
+        written = None
         with self._conn.pipeline(), self._conn.transaction():
-            taken = self._conn.execute(_WATERMARK, (f"feed {kind} of {batch.source}",))
-            # Asked after the watermark is taken, so of all that is before it.
+            taken = self._conn.execute("select raw.take_watermark(%s)", (f"feed {kind} of {batch.source}",))
+            # Statements of their own: what they see begins after the watermark was waited for.
+            checked = self._conn.execute(_IS_AS_READ, (self._read_to[0], batch.source, self._read_to[1]))
             known = warehouse.known_versions(self._conn, kind, batch.source, [row.key for row in raw], _ANY_WATERMARK)
-            own, before = taken.fetchone() or (0, 0)
+            own, is_as_read = (taken.fetchone() or (0,))[0], (checked.fetchone() or (False,))[0]
             versions = new_versions(raw, known, batch.mode, batch.received_at)
-            if is_alone := before == self._last_watermark:
-                self._write(batch, payload, rows, versions, own)
+            if is_as_read:
+                written = self._write(batch, payload, rows, versions, own)
                 if derives and versions:
                     self._conn.execute("call features.advance()")
-        if not is_alone:  # the watermark that we took says nothing, and nobody minds
+        if written is None:  # the watermark that we took says nothing, and nobody minds
             self._read_known()
             return None
-        self._last_watermark = own
+        self._read_to = ((written.fetchone() or (0,))[0], self._read_to[1])
         self._note(kind, rows)
         return Published(kind, own, len(rows), len(versions), 0, True)
 
     def _write(
         self, batch: Batch, payload: bytes, rows: list[Candidate], versions: list[VersionedRow], watermark: int
-    ) -> None:
-        """Send the batch, its new rows and its payload; nothing is waited for here."""
+    ) -> psycopg.Cursor[tuple[Any, ...]]:
+        """Send the batch, its new rows and its payload; return where the batch's id will be. Nothing is waited for."""
         judged = self._judged(batch, rows)
         report = report_of_judged(batch, judged, watermark, rows_published=len(versions), drafts={})
-        self._conn.execute(*warehouse.batch_statement(batch, watermark, recorded_values(batch, judged, report)))
+        written = self._conn.execute(
+            *warehouse.batch_statement(batch, watermark, recorded_values(batch, judged, report))
+        )
         self._conn.execute(*rows_statement(batch.kind, batch.source, versions, watermark))
         self._conn.execute(_HOLD, (batch.payload_sha256, payload))
+        return written
 
     def _note(self, kind: FeedKind, rows: list[Candidate]) -> None:
         if kind != "prices" or self._known is None:

@@ -137,7 +137,10 @@ class Feed:
 
     def _connect(self) -> None:
         with linked(self.address, self.terms.timeouts) as link:
-            self.stream.greet(link, self.wanted, self.secrets)
+            try:
+                self.stream.greet(link, self.wanted, self.secrets)
+            except UnreadablePayloadError as error:  # a proxy's word, or half a frame
+                raise ConnectionCut(str(error)) from error
             self.report.connections += 1
             self.events.happened("connected", symbols=len(self.wanted.symbols))
             self._catch_up()
