@@ -111,7 +111,8 @@ class BarBatch:
         try:
             yield conn
         except BaseException:
-            conn.rollback()
+            if not conn.closed:  # gone: PostgreSQL has rolled back
+                conn.rollback()
             raise
         conn.commit()
 

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from trading.adapters import ingest as ingest_module
+from trading.adapters.bar_batch import BarBatch
 
 pytestmark = pytest.mark.engines
 TAKE = "select raw.take_watermark('test')"
@@ -108,7 +108,7 @@ def test_calendar_that_another_publisher_states_meanwhile_is_followed(
     deliver: Callable[..., Any], conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The nominal time of a bar follows from its calendar: one symbol must not end with bars of two."""
-    judge = ingest_module._judge
+    judge = BarBatch.judge
     others = [lambda: deliver("NEW,2024-05-29,10,11,9,10,5", calendar="24/7")]
 
     def slowly(*arguments: Any) -> Any:
@@ -117,7 +117,7 @@ def test_calendar_that_another_publisher_states_meanwhile_is_followed(
             others.pop()()
         return judged
 
-    monkeypatch.setattr(ingest_module, "_judge", slowly)
+    monkeypatch.setattr(BarBatch, "judge", slowly)
     deliver("NEW,2024-05-30,10,11,9,10,5", calendar="XNYS")
     found = conn.execute("select nominal_at::time from raw.price_bars order by timestamp").fetchall()
     assert [str(at) for (at,) in found] == ["00:15:00", "00:15:00"]
