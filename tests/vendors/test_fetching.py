@@ -6,14 +6,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from vendor_server import Request, VendorServer, calls_to, failing, refusing
+from vendor_server import Request, VendorServer, calls_to, changed, failing, refusing
 from yahoo_server import Listing, yahoo
 
 from assets.scope import MarketScope
@@ -126,7 +126,21 @@ def test_the_same_ask_after_it_ended_begins_anew_and_adds_nothing(run, conn):
     run()
     report, asked = run()
     assert (report.pages, report.pages_before, asked) == (2, 0, [*SYMBOLS])
+    assert (report.rows_published, report.rows_unchanged) == (0, 6)
     assert bars(conn) == EXPECTED
+
+
+def test_a_correction_that_the_vendor_takes_back_is_taken_back(run, server, conn):
+    told = []
+    for day, failure in enumerate((None, changed(b"125.01", b"125.02"), None)):
+        server.fail(failure)
+        report, _ = run(clock=lambda day=day: NOW + timedelta(days=day))
+        told.append((report.rows_published, report.rows_unchanged))
+    assert told == [(6, 0), (1, 5), (1, 5)]
+    closes = conn.execute(
+        "select close from raw.price_bars where symbol = 'AAA' and timestamp = '2020-08-27' order by 1"
+    )
+    assert [str(close) for (close,) in closes] == ["500.040000", "500.040000", "500.080000"]
 
 
 def test_a_vendor_that_goes_away_leaves_what_was_fetched_and_the_rest_follows(run, server, conn):

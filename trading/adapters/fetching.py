@@ -52,6 +52,8 @@ class FetchReport:
 
     def with_page(self, page: Page, batch: BatchReport) -> FetchReport:
         """Return the report with one page more."""
+        if batch.status == "already ingested":  # its numbers are those of then
+            batch = replace(batch, rows_published=0, rows_unchanged=batch.rows_published + batch.rows_unchanged)
         sums = {name: getattr(self, name) + getattr(batch, name) for name in _COUNTS}
         ids = (*self.batch_ids, *batch.batch_ids)
         empty = self.empty_pages if batch.rows_in else (*self.empty_pages, page.name)

@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 from trading.adapters.postgres import connection, engine_errors
 from trading.errors import InputError
 from trading.ingestion.candidates import Defect
-from trading.ingestion.reader import Kind, Mode, Reader
+from trading.ingestion.reader import FILE_FORMATS, Kind, Mode, Reader
 from trading.ingestion.rows import CONTENT_COLUMNS, KEY_COLUMNS, TABLE, RawRow, VersionedRow
 from trading.ingestion.versions import KnownVersion
 
@@ -71,21 +71,23 @@ def source_lag(conn: psycopg.Connection, source: str) -> timedelta:
 def earlier_batch(conn: psycopg.Connection, batch: Batch, status: str) -> dict[str, Any] | None:
     """Return the recorded batch of the same identity and this status, or None.
 
-    A live delivery that names no time says what holds now: once a later one has changed its sessions, it is a new one.
+    A live delivery that names no time says what holds now, and so does a vendor's page: once a later one has changed its
+    sessions, it is a new one (a correction that was taken back). A file of history is the same one for ever.
     """
+    says_what_holds = batch.mode == "live" or batch.reader.format not in FILE_FORMATS
     cursor = conn.execute(
         "select batch_id, watermark, received_at, report, "
         "rows_in, rows_published, rows_unchanged, rows_merged, rows_quarantined from raw.ingestion_batches as b "
         "where source = %s and kind = %s and mode = %s and payload_sha256 = %s "
         "and delivered_at is not distinct from %s and reader->'request' = any(%s) and status = %s "
-        "and (mode = 'history' or delivered_at is not null or not exists ("
+        "and (not %s or delivered_at is not null or not exists ("
         "select from raw.ingestion_batches as later where later.source = b.source and later.kind = b.kind "
-        "and later.mode = 'live' and later.status = 'published' and later.rows_published > 0 "
+        "and later.mode in ('live', b.mode) and later.status = 'published' and later.rows_published > 0 "
         "and later.batch_id > b.batch_id and later.range_from <= b.range_to and later.range_to >= b.range_from)) "
         "order by batch_id limit 1",
         (
             *(batch.source, batch.kind, batch.mode, batch.payload_sha256, batch.delivered_at),
-            *([Jsonb(read_as) for read_as in _readings(batch.reader)], status),
+            *([Jsonb(read_as) for read_as in _readings(batch.reader)], status, says_what_holds),
         ),
     )
     found = cursor.fetchone()
