@@ -26,7 +26,7 @@ from assets.training import training_set
 from assets.warehouse import dbt_models
 from infra.local.postgres import sqlalchemy_url
 from orchestration.failures import clear_error, clear_errors
-from trading.adapters import warehouse
+from trading.adapters import bar_staging
 from trading.adapters.ingest import ingest
 from trading.errors import BuildError, DiskFullError, EngineUnavailableError, InputError, QualityError
 from trading.evaluation.verdicts import VERDICT_TAG, Judged
@@ -74,7 +74,7 @@ def test_the_object_store_gone_while_prices_come_in(bench: Any) -> None:
 def test_postgres_cut_off_while_a_batch_is_published_is_tried_again(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, cut = warehouse.insert_rows, []
+    original, cut = bar_staging.insert_new, []
 
     def cut_off_once(publishing: psycopg.Connection, *rest: Any) -> None:
         original(publishing, *rest)
@@ -84,7 +84,7 @@ def test_postgres_cut_off_while_a_batch_is_published_is_tried_again(
                 conn.execute("select pg_terminate_backend(%s)", cut)
             publishing.execute("select 1")
 
-    monkeypatch.setattr(warehouse, "insert_rows", cut_off_once)
+    monkeypatch.setattr(bar_staging, "insert_new", cut_off_once)
     result = bench.run(prices)
     assert len([event for event in result.all_events if event.is_step_up_for_retry]) == len(cut) == 1
     assert (bench.count("raw.price_bars"), bench.count("raw.ingestion_batches")) == (bench.bars, 1)
