@@ -159,12 +159,16 @@ def _time(moment: Cell, length: Cell, block: Block, reader: Reader) -> tuple[str
 def _distinct(column: Any) -> tuple[np.ndarray[Any, Any], list[Cell]]:
     """Return for each cell the place of its value among the distinct ones; the last of those is that of no value."""
     import numpy as np
+    import pyarrow as pa
 
+    if not isinstance(column, list) and pa.types.is_nested(column.type):
+        column = column.to_pylist()
     if isinstance(column, list):
         return np.arange(len(column)), [*column, None]
     encoded = column.dictionary_encode()
     values = [*encoded.dictionary.to_pylist(), None]
-    return encoded.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False), values
+    places = encoded.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)
+    return places.astype(np.int64), values  # products of two such numbers are formed
 
 
 def _days(plain: pl.DataFrame, parsed: Parsed) -> pl.DataFrame:

@@ -14,13 +14,14 @@ from trading.calendar import Sessions
 from trading.errors import InputError
 from trading.identity import PRICE_SCALE, QUANTITY_SCALE
 from trading.ingestion.cells import CellError, decimal_of, text_of, utc, when_of
-from trading.ingestion.payload import Record
+from trading.ingestion.payload import Cell, Record
 from trading.ingestion.reader import Reader
 from trading.ingestion.rows import RawRow
 from trading.intervals import Interval, period_of
 
 PRICES = ("open", "high", "low", "close")
 _SUNDAY = 6
+_DAY = timedelta(days=1)
 
 
 def read(record: Record, reader: Reader) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def read(record: Record, reader: Reader) -> dict[str, Any]:
     """
     cells = record.cells
     interval = _interval(text_of(cells.get("interval")) or reader.interval, reader.parser)
-    timestamp = _label(when_of("timestamp", cells["timestamp"]), interval)
+    timestamp = _placeable(cells["timestamp"], interval)
     return {
         "about": timestamp.date() if timestamp else None,
         "symbol": text_of(cells["symbol"]),
@@ -56,6 +57,19 @@ def _interval(text: str, parser: int) -> Interval:
     if parser == 1 and interval.unit in ("w", "mo"):
         raise CellError("unknown_interval", f"expected an interval such as 1m, 1h or 1d, found {text!r}")
     return interval
+
+
+def _placeable(cell: Cell, interval: Interval) -> datetime | None:
+    """Return the bar's timestamp; one at the ends of the calendar, around which no day can be reckoned, is no time."""
+    try:
+        timestamp = _label(when_of("timestamp", cell), interval)
+        if timestamp is not None:
+            interval.label_end(timestamp) + _DAY
+    except (OverflowError, ValueError) as error:
+        if isinstance(error, CellError):
+            raise
+        raise CellError("unreadable_timestamp", f"timestamp is {cell!r}") from error
+    return timestamp
 
 
 def _label(when: date | datetime | None, interval: Interval) -> datetime | None:

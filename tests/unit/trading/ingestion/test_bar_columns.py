@@ -202,3 +202,39 @@ def test_a_float_becomes_the_decimal_of_its_shortest_text(value: float, scale: i
 def test_plain_numbers_are_said_at_once() -> None:
     for column in (pa.array([94.2, 7.0, 1e8]), pa.array(["94.2", "7", "100000000.5"]), pa.array([94, 7, 10**8])):
         assert texts_of(column, 6)[1].all()
+
+
+@pytest.mark.parametrize("column", ["symbol", "timestamp", "open"])
+@pytest.mark.parametrize("odd", [pa.array([["A"], None]), pa.array([{"a": 1}, None])])
+def test_a_column_of_lists_or_structs_is_refused_row_by_row(column: str, odd: Any) -> None:
+    columns: dict[str, Any] = {"symbol": ["A", "B"], "timestamp": ["2024-05-31"] * 2}
+    columns |= {name: [1.0, 2.0] for name in HEADER[2:]} | {column: odd}
+    written = io.BytesIO()
+    pq.write_table(pa.table(columns), written)
+    _same(written.getvalue(), Reader("prices", "parquet"))
+
+
+def test_very_many_times_and_intervals_in_one_block_are_told_apart() -> None:
+    many = pa.array([f"word {number}" for number in range(50_000)])  # the square of this number is beyond 31 bits
+    texts = pa.DictionaryArray.from_arrays(pa.array([0, 49_999], pa.int32()), many)
+    columns: dict[str, Any] = dict.fromkeys(HEADER, pa.array(["1", "1"])) | {"timestamp": texts, "interval": texts}
+    found = read_bars(cutting.Block(1, columns), Reader("prices", "csv")).defects
+    assert [defect.content["interval"] for defect in found] == ["word 0", "word 49999"]
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "interval"),
+    [
+        ("0001-01-01T00:00:00+05:00", "1h"),
+        ("9999-12-31T23:00:00-05:00", "1h"),
+        ("9999-12-31T22:30:00Z", "1h"),
+        ("9999-12-31", "1d"),
+        ("9999-12-31", "1w"),
+        ("9999-12-31", "1mo"),
+    ],
+)
+def test_a_time_at_the_end_of_the_calendar_is_a_bad_row(timestamp: str, interval: str) -> None:
+    payload = _csv([["IBM", timestamp, "1", "1", "1", "1", "1"], ["IBM", "20240531", "1", "1", "1", "1", "1"]])
+    reader = Reader("prices", "csv", interval=interval, parser=2)
+    _same(payload, reader)
+    assert parse(payload, reader).defects[0].rule == "unreadable_timestamp"
