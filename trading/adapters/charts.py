@@ -133,7 +133,7 @@ def _set(url: str, chart: Chart, source: str, symbols: Sequence[str], *, is_acti
         refuse_unknown_source(conn, source)
         watermark = take_watermark(conn, "declare charts")
         there = {(one.chart.definition, one.source, one.symbol) for one in active_charts(conn)}
-        several = [ChartSeries(chart, source, symbol) for symbol in symbols]
+        several = [ChartSeries(chart, source, symbol) for symbol in dict.fromkeys(symbols)]
         changed = [one for one in several if ((chart.definition, source, one.symbol) in there) != is_active]
         for one in changed:
             set_active(conn, one, watermark, is_active=is_active)

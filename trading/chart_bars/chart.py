@@ -60,6 +60,8 @@ class Chart:
         length = Interval.parse(parameter)
         if fed != TRADES and Interval.parse(fed).length >= length.length:
             raise InputError(f"expected bars finer than {length.name} for a chart over {length.name}, found {fed}")
+        if fed != TRADES and length.is_intraday and length.length % Interval.parse(fed).length:
+            raise InputError(f"expected bars that lie inside those of {length.name}, found {fed}: they lie in two")
         if fed == "1w":
             raise InputError(f"expected bars of a day or shorter for a chart over {length.name}, found {fed}")
         return cls(found, length.name, fed)

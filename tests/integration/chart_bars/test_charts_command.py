@@ -13,6 +13,7 @@ import pytest
 from assets.charts import chart_bars
 from feature_store import FeatureStore
 from orchestration import cli
+from trading.adapters.charts import declare
 from trading.adapters.postgres import Warehouse
 from trading.chart_bars.chart import Chart
 
@@ -113,6 +114,9 @@ def test_a_chart_is_declared_read_as_of_then_corrected_and_stopped(run: Any, tmp
         "tradeloom: expected a chart that is kept, found no volume 10 from trades of ZZZ; "
         "`tradeloom charts list` shows them\n",
     )
+    assert [one.bars for one in declare(database_url, of_chart, "files", ["ZZZ", "ZZZ"])] == [
+        2
+    ]  # named twice, kept once
 
 
 def test_charts_of_finer_bars_and_their_asset(run: Any, tmp_path: Path, database_url: str) -> None:

@@ -155,6 +155,7 @@ def test_heikin_ashi_smooths_bars_over_time() -> None:
         ("dollar", "NaN", "trades", "for a dollar chart, found 'NaN'"),
         ("time", "7", "trades", "expected an interval"),
         ("time", "15m", "1h", "expected bars finer than 15m for a chart over 15m, found 1h"),
+        ("time", "1h", "45m", "expected bars that lie inside those of 1h, found 45m"),
     ],
 )
 def test_a_chart_that_cannot_be_is_refused_in_one_line(style: str, parameter: str, fed_by: str, told: str) -> None:
