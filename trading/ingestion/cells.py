@@ -8,7 +8,7 @@ column's scale: 96.42428571428572 becomes 96.424286.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 
 from trading.identity import at_scale
@@ -117,5 +117,14 @@ def is_missing(cell: Cell) -> bool:
 
 
 def utc(moment: datetime) -> datetime:
-    """Return the same moment in UTC."""
-    return moment.astimezone(UTC)
+    """Return the same moment in UTC.
+
+    Raises:
+        CellError: `unreadable_timestamp`, at the ends of the calendar: there is no day around it to reckon with.
+    """
+    try:
+        found = moment.astimezone(UTC)
+        found + timedelta(days=1)
+    except OverflowError as error:
+        raise CellError("unreadable_timestamp", f"{moment.isoformat()} is no time of a calendar") from error
+    return found

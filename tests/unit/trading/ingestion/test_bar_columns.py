@@ -238,3 +238,11 @@ def test_a_time_at_the_end_of_the_calendar_is_a_bad_row(timestamp: str, interval
     reader = Reader("prices", "csv", interval=interval, parser=2)
     _same(payload, reader)
     assert parse(payload, reader).defects[0].rule == "unreadable_timestamp"
+
+
+@pytest.mark.parametrize("timestamp", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59Z"])
+def test_such_a_time_is_a_bad_row_of_trades_and_news_too(timestamp: str) -> None:
+    trades = f"symbol,timestamp,price,size\nIBM,{timestamp},1,1\n".encode()
+    news = f"id,published_at,symbols,headline\n1,{timestamp},IBM,up\n".encode()
+    found = [parse(payload, Reader(kind, "csv")).defects for kind, payload in (("trades", trades), ("news", news))]
+    assert [[defect.rule for defect in defects] for defects in found] == [["unreadable_timestamp"]] * 2
