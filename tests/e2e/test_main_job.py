@@ -224,6 +224,7 @@ def test_a_rebuild_ran_what_derives_from_bars_and_trained_nothing(user: User, fi
         "intermediate/int_price_bars__newest",
         "intermediate/int_price_bars__adjusted",
         "marts/market_data",
+        "marts/chart_bars",
         "marts/indicators",
         "marts/indicators_extended",
         "features/daily",

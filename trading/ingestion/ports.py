@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from trading.errors import InputError
 from trading.ingestion.reader import NEWEST_PARSER, Adjustment, Gap, Kind, Mode, Reader
 
 
@@ -32,9 +33,14 @@ class Delivery:
         """The bytes, whole.
 
         Raises:
-            OSError: the file cannot be read.
+            InputError: the file cannot be read.
         """
-        return self.held.read_bytes() if isinstance(self.held, Path) else self.held
+        if isinstance(self.held, bytes):
+            return self.held
+        try:
+            return self.held.read_bytes()
+        except OSError as error:
+            raise InputError(f"expected a file to read at {self.held}, found: {error.strerror}") from error
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ DERIVED_FROM_BARS = {
     "intermediate/int_price_bars__newest",
     "intermediate/int_price_bars__adjusted",
     "marts/market_data",
+    "marts/chart_bars",
     "marts/indicators",
     "marts/indicators_extended",
     "features/daily",
