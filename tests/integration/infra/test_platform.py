@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,13 @@ def states(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 
 def pids(home: Home) -> set[int]:
     found = {process.pid: process for name in NAMES for process in marked(mark_of(home, name))}
-    return set(found) | {child.pid for process in found.values() for child in process.children(recursive=True)}
+    return set(found) | {child for process in found.values() for child in _children(process)}
+
+
+def _children(process: psutil.Process) -> set[int]:
+    with suppress(psutil.NoSuchProcess):  # it may end while it is asked
+        return {child.pid for child in process.children(recursive=True)}
+    return set()
 
 
 @pytest.fixture(scope="module")

@@ -60,9 +60,11 @@ def test_a_program_that_is_not_there_is_an_error(tmp_path: Path):
         spawn([str(tmp_path / "none")], environment={}, log=tmp_path / "log")
 
 
-def test_a_child_ends_with_its_killed_parent(tmp_path: Path):
+@pytest.mark.parametrize("before", ["", "signal.signal(signal.SIGTERM, signal.SIG_IGN)"], ids=["default", "ignored"])
+def test_a_child_ends_with_its_killed_parent(tmp_path: Path, before: str):
+    """Also where whoever started the parent ignores the signal by which it ends, which children inherit."""
     script = (
-        "import time; from pathlib import Path; from infra.local.processes import spawn\n"
+        f"import signal, time; from pathlib import Path; from infra.local.processes import spawn; {before}\n"
         f"child = spawn({SLEEPER!r}, environment={{}}, log=Path({str(tmp_path / 'log')!r}))\n"
         "print(child.pid, flush=True); time.sleep(60)"
     )
