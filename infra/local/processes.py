@@ -138,8 +138,9 @@ def spawn(
     def follow_the_parent() -> None:
         # After setuid, which would clear it. Nothing here may take a lock: other threads were cut off by fork.
         # A signal that whoever started us ignores or blocks (nohup, a test runner) would be so in the child too.
-        signal.signal(on_parent_death, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [on_parent_death])
+        if on_parent_death != signal.SIGKILL:  # which nobody can ignore or block
+            signal.signal(on_parent_death, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [on_parent_death])
         if prctl is not None:
             prctl(_PR_SET_PDEATHSIG, int(on_parent_death), 0, 0, 0)
             if os.getppid() != parent:
