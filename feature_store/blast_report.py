@@ -13,13 +13,15 @@ import psycopg
 
 from feature_store.blast_radius import Change, Reach, trace
 from feature_store.membership_reach import ConsumedSession
-from trading.adapters.consumers import (
+from trading.adapters.consumed import (
     ConsumedBacktest,
     ConsumedDecision,
     ConsumedFill,
     ConsumingModel,
     ConsumingPromotion,
     OpenPosition,
+)
+from trading.adapters.consumers import (
     Versions,
     backtests_on,
     backtests_under,

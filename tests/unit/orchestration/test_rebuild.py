@@ -10,7 +10,7 @@ import pytest
 from feature_store.blast_radius import Change, ConsumedSnapshot, Reach
 from feature_store.blast_report import BlastRadius
 from orchestration.rebuild import ScopeRun, plan_of, the_challenger_kept
-from trading.adapters.consumers import ConsumedBacktest
+from trading.adapters.consumed import ConsumedBacktest
 from trading.adapters.registry import VersionInfo
 from trading.scope_terms import ScopeTerms
 
