@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, Door] = {
     ),
     "ingest": Door("orchestration.commands.ingest", "ingest", "Take in prices, actions, news, members or trades."),
     "feed": Door("orchestration.commands.feed", "feed", "Bars and trades as they happen, until Ctrl-C."),
+    "trade": Door("orchestration.commands.trade", "trade", "A paper session that follows the bars as they come."),
     "sources": Door("orchestration.commands.sources", "sources", "Vendors, their order, and where they disagree."),
     "features": Door("orchestration.commands.features", "features", "Feature rows as they were known at a time."),
     "charts": Door(

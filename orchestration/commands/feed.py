@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestration.stopping import asked_to_stop
 from trading.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def feed(
         raise InputError(f"expected a vendor whose stream tells trades beside {interval} bars, found {source_name}")
     if not is_heard:
         vendor.refuse_unless_offered("prices", wanted.interval)
-    with _stopping() as stop:
+    with asked_to_stop() as stop:
         report = (_listen if is_heard else _poll)(vendor, wanted, terms, told, stop)
     told.end(report)
 
@@ -105,24 +105,6 @@ class _Told:
 
     def end(self, report: FeedReport) -> None:
         click.echo(json.dumps({"event": "report", **asdict(report)}) if self._as_json else report.sentence())
-
-
-@contextmanager
-def _stopping() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM ask once; a second Ctrl-C interrupts."""
-    stop = threading.Event()
-
-    def ask(_number: int, _frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {one: signal.signal(one, ask) for one in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 def _listen(vendor: Vendor, wanted: Subscription, terms: FeedTerms, told: _Told, stop: threading.Event) -> FeedReport:

@@ -110,7 +110,7 @@ def run_session(
         AnalystClient(settings.analyst_url, timeout_seconds=settings.timeout_seconds) as analyst,
     ):
         conn.autocommit = broker_conn.autocommit = True
-        session = open_session(conn, registry or _registry(settings), terms, now=started, trace_id=trace_id)
+        session = open_session(conn, registry or model_registry(settings), terms, now=started, trace_id=trace_id)
         others = Counterparts(oracle, analyst, PaperBroker(broker_conn, terms.costs), anchors or object_store(settings))
         crash = CrashPlan.from_setting(settings.crash_at)
         TradingLoop(conn, session, others, _now, trace_id, crash, on_bar).run()
@@ -122,7 +122,8 @@ def object_store(settings: LoopSettings) -> ObjectStore:
     return ObjectStore(settings.s3_endpoint, settings.s3_access_key, settings.s3_secret_key, settings.s3_bucket)
 
 
-def _registry(settings: LoopSettings) -> Registry:
+def model_registry(settings: LoopSettings) -> Registry:
+    """Return the model registry of the settings."""
     from trading.adapters.registry import ModelRegistry
 
     registry: Registry = ModelRegistry(settings.mlflow_url)

@@ -120,6 +120,8 @@ class TradingLoop:
     def _walk(self) -> None:
         terms = self.session.terms
         watermark = self._watermark()
+        if not watermark:
+            return  # its features were never made: there is nothing to decide on yet
         data = MarketData(terms.source, self.session.symbols, terms.interval, watermark)
         instruments = data.instruments(self.conn)
         splits = data.splits(self.conn, terms.first_timestamp.date(), terms.last_timestamp.date())
@@ -142,10 +144,19 @@ class TradingLoop:
             self._close(met)
 
     def _watermark(self) -> int:
-        """A replay reads at its pinned watermark; what follows the world's clock reads the newest."""
+        """A replay reads at its pinned watermark; what follows the world's clock reads as far as its features are made.
+
+        Bars are published before the features that rest on them: read at once, they would be decided on with old ones.
+        """
         if self.session.terms.mode is Mode.REPLAY:
             return self.session.watermark
-        found = self.conn.execute("select raw.newest_watermark()").fetchone()
+        definition = self.session.feature_service.get("definition")
+        query = (
+            "select raw.newest_watermark()"
+            if definition is None
+            else "select coalesce(max(a.watermark), 0) from features.advances as a where a.definition = %s"
+        )
+        found = self.conn.execute(query, () if definition is None else (definition,)).fetchone()
         return int(found[0]) if found else 0
 
     def _is_ready(self, group: BarGroup, last: BarGroup) -> bool:

@@ -108,6 +108,14 @@ where b.source = %(source)s and b.symbol = any(%(symbols)s) and b.interval = %(i
 order by b.symbol, b.timestamp, b.known_at desc, b.watermark desc
 """
 
+_HAS_NEWER = """
+select exists (
+    select from raw.price_bars as b
+    where b.source = %(source)s and b.symbol = any(%(symbols)s) and b.interval = %(interval)s
+      and b.timestamp between %(first)s and %(last)s and b.watermark > %(since)s and b.watermark <= %(watermark)s
+)
+"""
+
 _INSTRUMENTS = """
 select distinct on (i.symbol)
     i.symbol, i.calendar, i.currency, i.asset_class, i.tick_size, i.lot_size, i.multiplier, i.sector
@@ -154,6 +162,11 @@ class MarketData:
             met = {bar.bar.symbol: bar for bar in bars if not bar.is_superseded}
             if met:
                 yield BarGroup(timestamp, met, tuple(bar.bar.symbol for bar in bars if bar.is_superseded))
+
+    def has_bars_since(self, conn: psycopg.Connection, watermark: int, first: datetime, last: datetime) -> bool:
+        """Tell whether a version of a bar of `first`..`last` was published after `watermark`."""
+        found = conn.execute(_HAS_NEWER, {**self._where(), "since": watermark, "first": first, "last": last}).fetchone()
+        return bool(found and found[0])
 
     def latest_prices(
         self, conn: psycopg.Connection, first: datetime, last: datetime

@@ -283,9 +283,13 @@ class World:
         base = LoopSettings(self.url, self.services_url, self.services_url, "", "", "", "", timeout_seconds=0.5)
         return replace(base, **changes)
 
+    def terms(self, **changes: Any) -> SessionTerms:
+        """Return the session's terms, with others where given."""
+        return replace(TERMS, **changes)
+
     def run(self, **changes: Any) -> SessionReport:
         """Run the session, with other terms where given."""
-        return run_session(replace(TERMS, **changes), self.settings(), registry=self.registry, anchors=self.shelf)
+        return run_session(self.terms(**changes), self.settings(), registry=self.registry, anchors=self.shelf)
 
     def rows(self, query: str, *values: object) -> list[Any]:
         """Return the rows of a query."""
