@@ -78,7 +78,7 @@ def only_members(
 def series_of(
     warehouse: Warehouse, rows: "DataFrame", scope: MarketScope, window: Window, *, latest: bool = False
 ) -> list[MarketSeries]:
-    """Return one series per symbol of `rows`, with the bars and splits of the window.
+    """Return one series per symbol of `rows`, with the bars and splits of the window, in the lots of today's instrument.
 
     Args:
         rows: The days that count; of a named universe, bars of other days are left out.
@@ -87,6 +87,7 @@ def series_of(
     symbols = sorted(rows["symbol"].unique())
     with warehouse.connection() as conn:
         data = MarketData(scope.source, symbols, "1d", newest_watermark(conn))
+        instruments = data.instruments(conn)
         groups = list(data.groups(conn, midnight(window.first), midnight(window.last)))
         splits = data.splits(conn, window.first, window.last, latest=latest)
         restated = data.latest_prices(conn, midnight(window.first), midnight(window.last)) if latest else {}
@@ -96,7 +97,8 @@ def series_of(
     if scope.universe:
         counted = {(symbol, at.to_pydatetime()) for symbol, at in zip(rows["symbol"], rows["timestamp"], strict=True)}
         met = [bar for bar in met if (bar.bar.symbol, bar.bar.timestamp) in counted]
-    return market_series(rows, [_as_restated(bar, restated) for bar in met], moving)
+    found = market_series(rows, [_as_restated(bar, restated) for bar in met], moving)
+    return [replace(one, lot_size=instruments[one.symbol].lot_size) for one in found]
 
 
 def _as_restated(bar: SessionBar, restated: Mapping[tuple[str, datetime], Sequence[Decimal]]) -> Bar:

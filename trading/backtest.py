@@ -98,7 +98,8 @@ class _Walk:
             for split in self.series[symbol].splits.get(index, ()):
                 reference = split_reference_price(self.closes_usd[symbol], split.ratio)
                 self.closes_usd[symbol] = reference
-                self.portfolio, transaction = self.portfolio.after_split(split, reference)
+                lot_size = self.series[symbol].lot_size
+                self.portfolio, transaction = self.portfolio.after_split(split, reference, lot_size)
                 self.transactions += [transaction] if transaction else []
                 self._split_pending(split)
         bars = {symbol: self.series[symbol].bars[index] for symbol, index in indices.items()}
@@ -126,13 +127,14 @@ class _Walk:
 
     def _split_pending(self, split: Split) -> None:
         waiting = self.pending.pop(split.symbol, None)
-        intent = after_split(waiting, split) if waiting else None
+        intent = after_split(waiting, split, self.series[split.symbol].lot_size) if waiting else None
         if intent is not None:
             self.pending[split.symbol] = intent
 
     def _fill(self, intent: OrderIntent, bar: Bar) -> None:
         del self.pending[intent.symbol]
-        outcome = execute(intent, bar, self.portfolio.cash_usd, self.settings.costs)
+        lot_size = self.series[bar.symbol].lot_size
+        outcome = execute(intent, bar, self.portfolio.cash_usd, self.settings.costs, lot_size)
         if isinstance(outcome, Denied):
             self.refusals.append(Refusal(intent.symbol, bar.timestamp, outcome))
             return
@@ -150,6 +152,7 @@ class _Walk:
             equity_usd=equity_usd,
             symbols=len(self.series),
             as_of=bar.known_at,
+            lot_size=self.series[bar.symbol].lot_size,
         )
         if isinstance(proposal, NothingToDo):
             return

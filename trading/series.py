@@ -8,8 +8,9 @@ features from the feature store, each as of its own decision time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,12 +32,14 @@ class MarketSeries:
         bars: Raw bars.
         states: float64[n, 6] in the order of `trading.strategy.STATE`, with position 0; the walker sets its own.
         splits: By index into `bars`, the splits to apply before that bar's open.
+        lot_size: The step of its quantities.
     """
 
     symbol: str
     bars: tuple[Bar, ...]
     states: NDArray[np.float64]
     splits: Mapping[int, tuple[Split, ...]] = field(default_factory=dict)
+    lot_size: Decimal = Decimal(1)
 
     def __post_init__(self) -> None:
         """Refuse bars and features that do not belong together."""
@@ -60,7 +63,7 @@ class MarketSeries:
         kept = [index for index, bar in enumerate(self.bars) if first <= bar.timestamp <= last]
         start, stop = (kept[0], kept[-1] + 1) if kept else (0, 0)
         splits = {index - start: found for index, found in self.splits.items() if start <= index < stop}
-        return MarketSeries(self.symbol, self.bars[start:stop], self.states[start:stop], splits)
+        return replace(self, bars=self.bars[start:stop], states=self.states[start:stop], splits=splits)
 
 
 def market_series(features: pd.DataFrame, bars: Iterable[Bar], splits: Iterable[Split] = ()) -> list[MarketSeries]:

@@ -26,7 +26,7 @@ def fill_in_words(fill: StoredFill, decision: StoredDecision, session_name: str,
         f" slippage {_number(done.slippage_usd)} USD, commission {_number(done.commission_usd)} USD).",
         *(f"The quantity is not the order's: {why}." for why in fill.row.reason.values()),
         *_why(decision),
-        f"All of it was known at {row.as_of:%Y-%m-%d %H:%M} UTC, before that open.",
+        f"All of it was known at {row.as_of:%Y-%m-%d %H:%M} UTC, {'before' if row.as_of < done.filled_at else 'at'} that open.",
         _verdict(problems),
     ]
     return " ".join(lines)

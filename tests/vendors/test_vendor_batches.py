@@ -143,8 +143,10 @@ def refuse_bars_out_of_place(conn: psycopg.Connection) -> None:
             datetime(2024, 1, 6, tzinfo=UTC),
         ),
     ]
-    calendars = conn.execute("select symbol, calendar from trading.instruments where symbol in ('AAPL', 'BTC/USDT')")
-    assert sorted(calendars.fetchall()) == [("AAPL", "XNYS"), ("BTC/USDT", "24/7")]
+    drafts = conn.execute(
+        "select symbol, calendar, lot_size from trading.instruments where symbol in ('AAPL', 'BTC/USDT')"
+    )
+    assert sorted(drafts.fetchall()) == [("AAPL", "XNYS", Decimal(1)), ("BTC/USDT", "24/7", Decimal("0.00001"))]
     actions = conn.execute(
         "select symbol, kind, ratio, amount from raw.corporate_actions where symbol in ('MSFT', 'NVDA') order by 1"
     )

@@ -13,6 +13,7 @@ from trading.identity import PRICE_SCALE, QUANTITY_SCALE, at_scale, row_hash
 
 # What a draft assumes until somebody says better; only the calendar is stated by who delivers.
 _TICK, _LOT, _MULTIPLIER = Decimal("0.01"), Decimal(1), Decimal(1)
+_LOT_OF_CRYPTO = Decimal("0.00001")  # Binance's step of BTC/USDT; whole coins would be out of many an account's reach
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ def publish_drafts(
 
 def draft(symbol: str, calendar: str) -> InstrumentRow:
     """Return what is assumed of a symbol that nobody has described."""
-    asset_class = "crypto" if calendar == "24/7" else "equity"
-    sizes = (at_scale(_TICK, PRICE_SCALE), at_scale(_LOT, QUANTITY_SCALE), at_scale(_MULTIPLIER, QUANTITY_SCALE))
+    asset_class, lot = ("crypto", _LOT_OF_CRYPTO) if calendar == "24/7" else ("equity", _LOT)
+    sizes = (at_scale(_TICK, PRICE_SCALE), at_scale(lot, QUANTITY_SCALE), at_scale(_MULTIPLIER, QUANTITY_SCALE))
     return InstrumentRow(symbol, asset_class, calendar, "USD", *sizes, None, None, None, True)
 
 

@@ -106,19 +106,20 @@ class TradingEnv(gymnasium.Env[NDArray[np.float64], np.int64]):  # type: ignore[
             equity_usd=self.equity_usd,
             symbols=1,
             as_of=bar.known_at,
+            lot_size=self.current.lot_size,
         )
         return intent_of(proposal, f"step:{self.index}") if isinstance(proposal, OrderProposal) else None
 
     def _split(self, previous_close_usd: Decimal) -> None:
         for split in self.current.splits.get(self.index, ()):
             previous_close_usd = split_reference_price(previous_close_usd, split.ratio)
-            self.portfolio, _ = self.portfolio.after_split(split, previous_close_usd)
-            self.pending = after_split(self.pending, split) if self.pending else None
+            self.portfolio, _ = self.portfolio.after_split(split, previous_close_usd, self.current.lot_size)
+            self.pending = after_split(self.pending, split, self.current.lot_size) if self.pending else None
 
     def _fill(self, bar: Bar) -> Fill | None:
         if self.pending is None or not reaches(bar.opens_at, self.pending.as_of, self.latency):
             return None
-        outcome = execute(self.pending, bar, self.portfolio.cash_usd, self.costs)
+        outcome = execute(self.pending, bar, self.portfolio.cash_usd, self.costs, self.current.lot_size)
         self.pending = None
         if not isinstance(outcome, Fill):
             return None

@@ -45,6 +45,16 @@ def test_decision_at_a_close_fills_at_the_next_open_by_hand(make_bar):
     assert result.equity_usd == (1000, 10 + 90 * 12, 10 + 90 * 14, 10 + 90 * 15)
 
 
+def test_what_costs_more_than_the_account_is_bought_in_parts_where_its_lot_is_a_part(make_bar):
+    whole = series_of(make_bar, [("3000", "3000"), ("4000", "3000"), ("3000", "3000")])
+    parts = replace(whole, lot_size=Decimal("0.00001"))
+    terms = BacktestSettings(Decimal(1000), FREE)
+    assert run_backtest(Script(Action.BUY), [whole], terms).fills == ()
+    (fill,) = run_backtest(Script(Action.BUY), [parts], terms).fills
+    assert fill.quantity == Decimal("0.25")  # 0.33333 wanted at 3000, 0.25 paid for at 4000
+    assert parts.between(parts.bars[1].timestamp, parts.bars[2].timestamp).lot_size == Decimal("0.00001")
+
+
 def test_decision_on_the_last_bar_never_fills(make_bar):
     series = series_of(make_bar, [("10", "10"), ("11", "12")])
     assert run_backtest(Script(Action.HOLD, Action.BUY), [series]).fills == ()
