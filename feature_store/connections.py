@@ -9,6 +9,7 @@ from typing import TypeVar
 import psycopg
 
 from trading.adapters.postgres import engine_errors
+from trading.adapters.replicas import hold
 
 Answer = TypeVar("Answer")
 
@@ -36,21 +37,25 @@ class Readers:
         self._plans = " -c plan_cache_mode=force_generic_plan" if plans_once else ""
         self._local = threading.local()
 
-    def ask(self, question: Callable[[psycopg.Connection], Answer]) -> Answer:
+    def ask(self, question: Callable[[psycopg.Connection], Answer], watermark: int | None = None) -> Answer:
         """Return the answer of `question`; asked once more on a new connection if the old one had gone.
+
+        Args:
+            watermark: What the question names: a replica that does not hold it yet is waited for.
 
         Raises:
             EngineUnavailableError: PostgreSQL does not answer.
+            ReplicaBehindError: a replica does not hold `watermark` in time.
         """
         kept: _Kept | None = getattr(self._local, "kept", None)
         if kept is not None and not kept.connection.closed:
             try:
-                return question(kept.connection)
+                return _answer(kept.connection, question, watermark)
             except psycopg.OperationalError:
                 kept.connection.close()
         with engine_errors():
             self._local.kept = _Kept(self._open())
-            return question(self._local.kept.connection)
+            return _answer(self._local.kept.connection, question, watermark)
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -63,3 +68,10 @@ class Readers:
         return psycopg.connect(
             self._url, application_name="tradeloom-features", options=options, connect_timeout=10, autocommit=True
         )
+
+
+def _answer(
+    conn: psycopg.Connection, question: Callable[[psycopg.Connection], Answer], watermark: int | None
+) -> Answer:
+    hold(conn, watermark)
+    return question(conn)

@@ -36,6 +36,8 @@ from feature_store.rows import FeatureRow
 from feature_store.services import FeatureService
 from feature_store.views import DAILY
 from trading.adapters import charts
+from trading.adapters.replicas import is_replica
+from trading.adapters.warehouse import newest_watermark
 from trading.chart_bars.chart import Chart
 from trading.errors import NaiveTimeError
 from trading.intervals import refuse_other_than_daily
@@ -87,9 +89,18 @@ class FeatureStore:
         Raises:
             NaiveTimeError: `as_of` has no zone.
             EngineUnavailableError: PostgreSQL does not answer.
+            ReplicaBehindError: the URL is a replica's, which does not hold `watermark` yet.
         """
         found = self.latest(service, [symbol], as_of, watermark, source, interval)
         return found[0] if found else None
+
+    def newest_watermark(self) -> int:
+        """Return the newest publication that the server holds: what a question without a watermark is answered as of."""
+        return self._readers.ask(newest_watermark)
+
+    def reads_replica(self) -> bool:
+        """Return whether the server is a replica, which may be behind."""
+        return self._readers.ask(is_replica)
 
     def latest(
         self,
@@ -102,7 +113,9 @@ class FeatureStore:
     ) -> list[FeatureRow]:
         """Return `row` of each symbol that has one, in the order asked: one statement, however many there are."""
         asked, moment = self._series(service, interval, source), _zoned(as_of)
-        return self._online.ask(lambda conn: latest_rows(conn, asked, symbols, moment, watermark, self._calendars))
+        return self._online.ask(
+            lambda conn: latest_rows(conn, asked, symbols, moment, watermark, self._calendars), watermark
+        )
 
     def features(
         self,
@@ -123,7 +136,7 @@ class FeatureStore:
             service.view, service.definition, service.columns, symbols, interval=interval,
             as_of=_zoned(as_of) if as_of else None, watermark=watermark, source=source,
         )  # fmt: skip
-        return self._readers.ask(partial(offline.history, asked=asked))
+        return self._readers.ask(partial(offline.history, asked=asked), watermark)
 
     def as_of_join(
         self, service: FeatureService, entities: DataFrame, watermark: int | None = None, interval: str = "1d"
@@ -142,7 +155,7 @@ class FeatureStore:
             InputError, NaiveTimeError: the frame asks for nothing that can be answered.
         """
         asked, of = questions(entities, service.columns), self._series(service, interval, None)
-        return self._readers.ask(lambda conn: self._joined(conn, of, service.columns, asked, watermark))
+        return self._readers.ask(lambda conn: self._joined(conn, of, service.columns, asked, watermark), watermark)
 
     def training_set(
         self,
@@ -160,7 +173,7 @@ class FeatureStore:
         came so late that its definition's limit on age (`max_age_sessions`) would have refused the decision.
         """
         asked = self._training(service, symbols, start, end, as_of, watermark, source)
-        return self._readers.ask(partial(offline.at_decision, asked=asked))
+        return self._readers.ask(partial(offline.at_decision, asked=asked), watermark)
 
     def training_batches(
         self,
@@ -177,7 +190,7 @@ class FeatureStore:
         asked = self._training(service, symbols, start, end, as_of, watermark, source)
         readers = Readers(self._url)  # its own connection: its transaction lasts as long as the caller reads
         try:
-            yield from readers.ask(lambda conn: offline.batches_at_decision(conn, asked, batch_rows))
+            yield from readers.ask(lambda conn: offline.batches_at_decision(conn, asked, batch_rows), watermark)
         finally:
             readers.close()
 
@@ -208,7 +221,8 @@ class FeatureStore:
         found = self._readers.ask(
             lambda conn: conn.execute(
                 "select row_hash, known_at, columns, numbers from features.recompute(%s, %s, %s, %s, %s, %s, %s)", asked
-            ).fetchone()
+            ).fetchone(),
+            watermark,
         )
         if found is None:
             return None

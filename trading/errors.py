@@ -96,6 +96,10 @@ class EngineUnavailableError(EngineError):
     """An engine or a service does not answer."""
 
 
+class ReplicaBehindError(EngineError):
+    """A replica does not hold yet what a question names; it is refused rather than answered with less."""
+
+
 class DiskFullError(EngineError):
     """An engine could not write because there is no space left."""
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from infra.errors import NotRunningError, PlatformError
 from infra.local import postgres_files as files
 from infra.local.disk import in_words, used_bytes
-from infra.local.endpoints import Endpoints
+from infra.local.endpoints import READ_URL, Endpoints
 from infra.local.home import Home
 from infra.local.ports import PREFERRED, is_free
 from infra.local.processes import marked, records
 from infra.local.services import NAMES, mark_of
 from infra.postgres.migrate import pending
+from infra.postgres.replica import replica_lag
 from infra.postgres.versions import VersionShare, version_shares
 
 LEAST_FREE_BYTES = 2 << 30
@@ -41,7 +42,7 @@ def examine(environ: Mapping[str, str]) -> list[Finding]:
     home = Home.resolve(environ)
     checks = (_versions, _disk, _secrets, _ports, _leftovers, _strays, _elsewhere)
     findings = [finding for check in checks for finding in check(home)]
-    return [*findings, _migrations(environ), *_superseded(environ)]
+    return [*findings, _migrations(environ), *_replica(environ), *_superseded(environ)]
 
 
 def _versions(_home: Home) -> Iterator[Finding]:
@@ -118,6 +119,18 @@ def _migrations(environ: Mapping[str, str]) -> Finding:
     return Finding(
         "migrations", not waiting, f"pending: {', '.join(waiting)}; run `tradeloom up`" if waiting else "none pending"
     )
+
+
+def _replica(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Say how far the replica is behind, where one is named."""
+    if not environ.get(READ_URL):
+        return
+    try:
+        behind = replica_lag(environ[READ_URL], Endpoints.resolve(environ).postgres_url)
+    except PlatformError as error:
+        yield Finding("replica", False, str(error))
+        return
+    yield Finding("replica", behind.is_replica, behind.sentence())
 
 
 def _superseded(environ: Mapping[str, str]) -> Iterator[Finding]:

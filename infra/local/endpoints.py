@@ -24,6 +24,7 @@ VARIABLES = {
     "oracle": "TRADELOOM_ORACLE_URL",
     "analyst": "TRADELOOM_ANALYST_URL",
 }
+READ_URL = "TRADELOOM_POSTGRES_READ_URL"
 KEYS = ("TRADELOOM_S3_ACCESS_KEY", "TRADELOOM_S3_SECRET_KEY", "TRADELOOM_S3_BUCKET")
 
 
@@ -49,6 +50,11 @@ class Endpoints:
     def postgres_url(self) -> str:
         """`postgresql://user:password@/tradeloom?host=...`, libpq form."""
         return self._known("postgres")
+
+    @property
+    def read_url(self) -> str:
+        """Where research reads: the replica that was named, else the warehouse itself."""
+        return self.settings.get(READ_URL) or self.postgres_url
 
     @property
     def s3_endpoint(self) -> str:
@@ -116,7 +122,7 @@ class Endpoints:
 
 def outside(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the addresses and keys that the environment gives."""
-    return {name: environ[name] for name in (*VARIABLES.values(), *KEYS) if environ.get(name)}
+    return {name: environ[name] for name in (*VARIABLES.values(), *KEYS, READ_URL) if environ.get(name)}
 
 
 def _running(home: Home) -> dict[str, str]:

@@ -55,6 +55,7 @@ def bars(
     from trading.adapters.adjusted_bars import adjusted_bars
     from trading.adapters.known_names import refuse_unknown_interval, refuse_unknown_source, refuse_unknown_symbols
     from trading.adapters.postgres import connection
+    from trading.adapters.replicas import hold
     from trading.adapters.resampled_bars import Resampling, resampled_bars
     from trading.adapters.warehouse import newest_watermark
 
@@ -62,7 +63,8 @@ def bars(
     if not names:
         raise InputError(f"expected symbols such as AAPL,MSFT, found {symbols!r}")
     moment = moment_of(as_of) if as_of else datetime.now(UTC)
-    with connection(Endpoints.resolve(os.environ).postgres_url) as conn:
+    with connection(Endpoints.resolve(os.environ).read_url) as conn:
+        hold(conn, watermark)
         refuse_unknown_source(conn, source)
         refuse_unknown_symbols(conn, names)
         refuse_unknown_interval(conn, of or interval, names)

@@ -89,7 +89,7 @@ def bars(
     from trading.adapters.charts import read_bars
 
     moment = moment_of(as_of) if as_of else datetime.now(UTC)
-    found = read_bars(_url(), Chart.of(style, parameter, fed), source, symbol, moment, watermark, how_many)
+    found = read_bars(_read_url(), Chart.of(style, parameter, fed), source, symbol, moment, watermark, how_many)
     lines = [one.sentence() for one in found] or [f"no closed bar of {symbol} was known at {moment.isoformat()}"]
     click.echo(json.dumps({"bars": [one.as_dict() for one in found]}) if as_json else "\n".join(lines))
 
@@ -102,3 +102,9 @@ def _url() -> str:
     from infra.local.endpoints import Endpoints
 
     return Endpoints.resolve(os.environ).postgres_url
+
+
+def _read_url() -> str:
+    from infra.local.endpoints import Endpoints
+
+    return Endpoints.resolve(os.environ).read_url

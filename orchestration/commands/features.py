@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -79,36 +80,33 @@ def _rows(
     names = [name.strip() for name in symbols.split(",") if name.strip()]
     if not names:
         raise InputError(f"expected symbols such as AAPL,MSFT, found {symbols!r}")
-    url = Endpoints.resolve(os.environ).postgres_url
+    url = Endpoints.resolve(os.environ).read_url
     if source is not None:
         with connection(url) as conn:
             refuse_unknown_source(conn, source)
-    store = FeatureStore(url)
-    rows = (
-        _history(store, names, moment, watermark, source)
-        if history
-        else _latest(store, names, moment, watermark, source)
-    )
-    store.close()
+    with closing(FeatureStore(url)) as store:
+        up_to = store.newest_watermark() if watermark is None else watermark
+        by_replica = store.reads_replica()
+        rows = (_history if history else _latest)(store, names, moment, up_to, source)
     there = {row["symbol"] for row in rows}
     without = [name for name in dict.fromkeys(names) if name not in there]
     if as_json:
-        click.echo(json.dumps({"as_of": moment.isoformat(), "rows": rows, "without_rows": without}))
+        click.echo(json.dumps({"as_of": moment.isoformat(), "watermark": up_to, "rows": rows, "without_rows": without}))
     else:
         _print(rows)
+        if by_replica:
+            click.echo(f"answered by a replica, as of watermark {up_to}")
         if without:
             click.echo(f"no features of {', '.join(without)} were known at {moment.isoformat()}")
 
 
-def _latest(
-    store: Any, names: list[str], moment: datetime, watermark: int | None, source: str | None
-) -> list[dict[str, Any]]:
+def _latest(store: Any, names: list[str], moment: datetime, watermark: int, source: str | None) -> list[dict[str, Any]]:
     found = store.latest(store.newest_service("features"), names, moment, watermark, source)
     return [_flat(row) for row in found]
 
 
 def _history(
-    store: Any, names: list[str], moment: datetime, watermark: int | None, source: str | None
+    store: Any, names: list[str], moment: datetime, watermark: int, source: str | None
 ) -> list[dict[str, Any]]:
     frame = store.features(store.newest_service("features"), names, moment, watermark, source)
     return [{key: _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]

@@ -14,6 +14,7 @@ from trading.adapters.chart_bars import advance_charts
 from trading.adapters.chart_rows import ChartSeries, active_charts, set_active
 from trading.adapters.known_names import refuse_unknown_source
 from trading.adapters.postgres import connection
+from trading.adapters.replicas import hold
 from trading.adapters.warehouse import take_watermark
 from trading.chart_bars.chart import Chart
 from trading.errors import InputError
@@ -158,6 +159,7 @@ def read_bars(
     """
     key = (chart.definition, source, symbol)
     with connection(url) as conn:
+        hold(conn, watermark)
         declared = "select from marts.charts where definition = %s and source = %s and symbol = %s limit 1"
         if conn.execute(declared, key).fetchone() is None:
             raise InputError(
