@@ -17,8 +17,8 @@ from orchestration.stopping import asked_to_stop
 from trading.errors import InputError
 
 if TYPE_CHECKING:
-    from trading.adapters.feeds.running import FeedReport, FeedTerms
     from trading.adapters.feeds.stream import Subscription
+    from trading.adapters.feeds.terms import FeedReport, FeedTerms
     from trading.adapters.sources.vendor import Vendor
     from trading.calendar import Sessions
 
@@ -61,8 +61,8 @@ def feed(
     """
     from trading.adapters.asking import symbols_of
     from trading.adapters.feeds.registry import has_stream, stream_named
-    from trading.adapters.feeds.running import FeedTerms
     from trading.adapters.feeds.stream import Subscription
+    from trading.adapters.feeds.terms import FeedTerms
     from trading.adapters.sources.registry import vendor_named
     from trading.intervals import Interval
 
@@ -134,7 +134,7 @@ def _listen(vendor: Vendor, wanted: Subscription, terms: FeedTerms, told: _Told,
             publisher=publisher,
             events=FeedEvents(url, vendor.name, _now, told.event),
             schedule=lambda now: Schedule.of(sessions(now)),
-            backfill=Backfill(vendor, wanted.interval, calls, _now, url, store),
+            backfill=Backfill(vendor, wanted.interval, calls, _now, url, store, stream.trades),
             address=stream.address(os.environ),
             secrets=calls.secrets,
             clock=_now,

@@ -32,9 +32,15 @@ class Message:
 
 @dataclass(frozen=True)
 class Hole:
-    """Messages of a series that did not come in time: those between two that did."""
+    """Messages of a series that did not come in time: those between two that did.
+
+    Attributes:
+        first, last: The numbers that are missing, both included, where the vendor numbers its trades.
+    """
 
     kind: FeedKind
     symbol: str
     after: datetime
     before: datetime
+    first: int | None = None
+    last: int | None = None

@@ -87,6 +87,13 @@ class Sequencer:
             if series.at is None or series.at < at:
                 series.place, series.at = epoch_micros(at), at
 
+    def trades_are_here(self, newest: Mapping[str, tuple[datetime, int]]) -> None:
+        """Note that the numbered trades up to these came another way; `newest` is moment and number, by symbol."""
+        for symbol, (at, number) in newest.items():
+            series = self._series.setdefault(("trades", symbol), _Series())
+            if series.place is None or series.place < number:
+                series.place, series.at = number, at
+
     def due(self, now: datetime) -> list[Message]:
         """Return what has waited long enough, in its order; what was missing before it is a hole."""
         found: list[Message] = []
@@ -111,7 +118,7 @@ class Sequencer:
         """Let the first that waits go on although something before it may be missing."""
         message = heappop(series.waiting)[3]
         if series.at is not None and not self._is_next(series, message) and not _is_unnumbered_trade(message):
-            self._holes.append(Hole(message.kind, message.symbol, series.at, message.timestamp))
+            self._holes.append(_hole_before(message, series.at, series.place))
         _stand_at(series, message)
         return message
 
@@ -147,6 +154,12 @@ class Sequencer:
 
 def _stand_at(series: _Series, message: Message) -> None:
     series.place, series.at = _place(message), message.timestamp
+
+
+def _hole_before(message: Message, after: datetime, place: int | None) -> Hole:
+    if message.sequence is None or place is None:
+        return Hole(message.kind, message.symbol, after, message.timestamp)
+    return Hole(message.kind, message.symbol, after, message.timestamp, place + 1, message.sequence - 1)
 
 
 def _is_unnumbered_trade(message: Message) -> bool:

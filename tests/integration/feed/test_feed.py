@@ -23,8 +23,9 @@ from trading.adapters.feeds.payload_mover import PayloadMover
 from trading.adapters.feeds.polling import PollingFeed
 from trading.adapters.feeds.publishing import FeedPublisher, Published
 from trading.adapters.feeds.registry import stream_named
-from trading.adapters.feeds.running import Feed, FeedTerms
+from trading.adapters.feeds.running import Feed
 from trading.adapters.feeds.stream import Subscription
+from trading.adapters.feeds.terms import FeedTerms
 from trading.adapters.object_store import ObjectStore
 from trading.adapters.payload_rows import rows_of_payload
 from trading.adapters.wake_ups import WakeUps
@@ -111,7 +112,9 @@ class Desk:
             publisher=publisher,
             events=FeedEvents(self.url, self.stream.source, self.clock, self.told.append),
             schedule=lambda _: ALWAYS,
-            backfill=Backfill(self.stream.vendor, wanted.interval, calls, self.clock, self.url, self.store),
+            backfill=Backfill(
+                self.stream.vendor, wanted.interval, calls, self.clock, self.url, self.store, self.stream.trades
+            ),
             address=self.server.url,
             secrets=others.pop("secrets", KEYS),
             clock=self.clock,
@@ -288,36 +291,111 @@ def test_wrong_credentials_end_the_feed_and_are_written_nowhere(open_desk: Calla
         desk.feed(BARS).run()
 
 
+LAST = "select trade_id, side from raw.last_trades('ccxt:binance', 'BTC/USDT', 1000)"
+
+
+def binance_trade(number: int) -> str:
+    milliseconds = int(OPENS.timestamp() * 1000) + number
+    told = {"e": "trade", "s": "BTCUSDT", "t": number, "p": f"{number}.5", "q": "0.001", "T": milliseconds, "m": False}
+    return json.dumps({"stream": "btcusdt@trade", "data": told})
+
+
+def binance_newest(*numbers: int) -> Callable[[Request], Reply]:
+    """developers.binance.com, "Recent trades list": what Binance still has of the pair, at most a thousand."""
+
+    def answer(request: Request) -> Reply:
+        if (request.path, request.query) != ("/api/v3/trades", {"symbol": "BTCUSDT", "limit": "1000"}):
+            return json_reply({"code": -1, "msg": f"unexpected {request.path}"}, 404)
+        first = int(OPENS.timestamp() * 1000)
+        told = [
+            {"id": one, "price": f"{one}.5", "qty": "0.001", "time": first + one, "isBuyerMaker": False}
+            for one in numbers
+        ]
+        return json_reply(told)
+
+    return answer
+
+
 def test_trades_come_once_in_order_and_the_last_of_them_in_one_statement(open_desk: Callable[..., Desk]):
     desk = open_desk("ccxt:binance", binance_greeting())
-    wanted = Subscription(("BTC/USDT",), "1m", ("trades",))
-    thread = desk.run(desk.feed(wanted))
-
-    def say(*numbers: int) -> None:
-        for number in numbers:
-            milliseconds = int(OPENS.timestamp() * 1000) + number
-            told = {
-                "e": "trade",
-                "s": "BTCUSDT",
-                "t": number,
-                "p": f"{number}.5",
-                "q": "0.001",
-                "T": milliseconds,
-                "m": False,
-            }
-            desk.server.say(json.dumps({"stream": "btcusdt@trade", "data": told}))
-
-    say(1)
+    thread = desk.run(desk.feed(Subscription(("BTC/USDT",), "1m", ("trades",))))
+    desk.pages.answer = binance_newest(1, 2, 3, 4, 5, 6)
+    desk.server.say(binance_trade(1))
     desk.waits_for(lambda: len(desk.batches) == 1)
-    say(3, 2, 2, 4, 6)
-    last = "select trade_id, side from raw.last_trades('ccxt:binance', 'BTC/USDT', 1000)"
-    desk.waits_for(lambda: len(desk.conn.execute(last).fetchall()) == 5)
-    desk.waits_for(lambda: "hole" in desk.events())
-    assert desk.conn.execute(last).fetchall() == [(str(number), "buy") for number in (6, 4, 3, 2, 1)]
+    desk.server.say(*map(binance_trade, (3, 2, 2, 4, 6)))  # 5 is left out: asked for by pages
+    desk.waits_for(lambda: len(desk.conn.execute(LAST).fetchall()) == 6)
+    assert desk.conn.execute(LAST).fetchall() == [(str(number), "buy") for number in (6, 5, 4, 3, 2, 1)]
     assert next(one.was_quick for one in desk.batches) is False
     assert all(one.was_quick for one in desk.batches[1:])
     desk.end(thread)
+    assert desk.events() == ["connected", "backfilled", "stopped"]
     assert desk.server.heard == [{"method": "SUBSCRIBE", "params": ["btcusdt@trade"], "id": 1}]
+
+
+def test_numbered_trades_that_a_cut_lost_are_fetched_and_what_the_exchange_has_no_more_is_a_hole(
+    open_desk: Callable[..., Desk],
+):
+    desk = open_desk("ccxt:binance", binance_greeting())
+    thread = desk.run(desk.feed(Subscription(("BTC/USDT",), "1m", ("trades",))))
+    desk.server.say(binance_trade(1), binance_trade(2))
+    desk.waits_for(lambda: len(desk.conn.execute(LAST).fetchall()) == 2)
+    desk.pages.answer = binance_newest(6, 7, 8)  # 3 to 5 are beyond its newest thousand
+    desk.server.cut()
+    desk.waits_for(lambda: len(desk.conn.execute(LAST).fetchall()) == 5)
+    desk.server.say(binance_trade(8), binance_trade(9))
+    desk.waits_for(lambda: len(desk.conn.execute(LAST).fetchall()) == 6)
+    desk.end(thread)
+    assert [int(row[0]) for row in desk.conn.execute(LAST)] == [9, 8, 7, 6, 2, 1]
+    assert desk.events() == ["connected", "disconnected", "connected", "backfilled", "hole", "stopped"]
+    (hole,) = [one.detail for one in desk.told if one.event == "hole"]
+    assert (hole["symbol"], hole["trades"]) == ("BTC/USDT", 3)
+    _every_trade_is_read_again_from_its_payload(desk)
+
+
+def alpaca_trade(number: int, price: float = 10.5, **more: Any) -> dict[str, Any]:
+    at = OPENS + timedelta(minutes=20, seconds=number)
+    return {"i": number, "x": "V", "p": price, "s": 100, "t": f"{at:%Y-%m-%dT%H:%M:%SZ}", "c": ["@"], "z": "C", **more}
+
+
+def test_trades_that_a_cut_lost_are_asked_of_alpaca_as_canceled_as_they_are_by_now(open_desk: Callable[..., Desk]):
+    desk = open_desk()
+    desk.pages.answer = lambda request: json_reply(
+        {"trades": {"AAPL": [alpaca_trade(1), alpaca_trade(2), alpaca_trade(3, u="canceled")]}, "next_page_token": None}
+        if request.path == "/v2/stocks/trades" and request.query["feed"] == "iex"
+        else {"message": "endpoint not found."}
+    )
+    thread = desk.run(desk.feed(Subscription(("AAPL",), "1m", ("trades",))))
+    desk.server.say(json.dumps([{"T": "t", "S": "AAPL", **alpaca_trade(1)}]))
+    desk.waits_for(lambda: len(desk.batches) == 1)
+    desk.server.cut()
+    last = "select trade_id from raw.last_trades('alpaca:iex', 'AAPL', 1000)"
+    desk.waits_for(lambda: len(desk.conn.execute(last).fetchall()) == 2)
+    desk.end(thread)
+    assert desk.conn.execute(last).fetchall() == [("2026-11-18-V-2",), ("2026-11-18-V-1",)]
+    assert desk.events() == ["connected", "disconnected", "connected", "backfilled", "stopped"]
+    assert desk.pages.requests[-1].query["start"] == "2026-11-18T14:50:01.000000Z"
+    _every_trade_is_read_again_from_its_payload(desk)
+
+
+def _every_trade_is_read_again_from_its_payload(desk: Desk) -> None:
+    with PayloadMover(desk.url, desk.store, every=60):
+        found = _hashes(desk)
+    stored = {
+        (one, bytes(two)) for one, two in desk.conn.execute("select batch_id, row_hash from raw.trades").fetchall()
+    }
+    assert stored <= set(found)
+
+
+def test_trades_that_cannot_be_fetched_are_a_hole(open_desk: Callable[..., Desk]):
+    desk = open_desk()
+    desk.pages.answer = lambda _: json_reply({"message": "subscription does not permit"}, 422)
+    thread = desk.run(desk.feed(Subscription(("AAPL",), "1m", ("trades",))))
+    desk.server.say(json.dumps([{"T": "t", "S": "AAPL", **alpaca_trade(1)}]))
+    desk.waits_for(lambda: len(desk.batches) == 1)
+    desk.server.cut()
+    desk.waits_for(lambda: "hole" in desk.events())
+    desk.end(thread)
+    assert desk.events() == ["connected", "disconnected", "connected", "refused", "hole", "stopped"]
 
 
 def test_bars_do_not_wait_for_features_that_cannot_be_derived(open_desk: Callable[..., Desk]):

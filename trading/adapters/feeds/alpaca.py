@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
+from trading.adapters.feeds import alpaca_trades
 from trading.adapters.feeds.lines import parts_of_list, values_of_lines
 from trading.adapters.feeds.stream import Stream, Subscription, Talk
 from trading.adapters.sources.alpaca import regular_session_of
 from trading.adapters.sources.answers import ConnectionCut, form_of, json_of
 from trading.adapters.sources.vendor import Vendor
+from trading.calendar import exchange_sessions
 from trading.errors import CredentialsError, TradeloomError, VendorRefusedError
 from trading.feed.messages import Message
 from trading.ingestion.payload import Cell
@@ -88,13 +91,23 @@ def _read(frame: str, wanted: Subscription) -> list[Message]:
 
 
 def _bar_message(value: Mapping[str, Any], line: str) -> list[Message]:
-    """A bar outside the regular session is none."""
+    """A bar outside the regular session is none; Alpaca goes on with those of the evening of a half day."""
     at = regular_session_of(value["t"])
-    return [Message("prices", value["S"], at, value["t"], line, corrects=value["T"] == "u")] if at else []
+    closes_at = None if at is None else _closes_at(at.date())
+    if at is None or closes_at is None or at >= closes_at:
+        return []
+    return [Message("prices", value["S"], at, value["t"], line, corrects=value["T"] == "u")]
+
+
+@lru_cache(maxsize=8)
+def _closes_at(day: date) -> datetime | None:
+    """Return when the exchange closes on a day; None where it does not open."""
+    sessions = exchange_sessions("XNYS", day, day)
+    return sessions[0].closes_at if sessions else None
 
 
 def _trade_message(value: Mapping[str, Any], line: str) -> Message:
-    kind, at = value["T"], _moment(value["t"])
+    kind, at = value["T"], alpaca_trades.moment(value["t"])
     return Message("trades", value["S"], at, f"{kind} {_trade_id(value, _TRADES[kind])}", line, corrects=kind != "t")
 
 
@@ -103,16 +116,13 @@ _TRADES = {"t": "i", "c": "ci", "x": "i"}
 
 
 def _trade_id(value: Mapping[str, Any], field: str) -> str:
-    """An id is unique on its exchange (`x`; of a cancel, where `x` is missing, none) for a day."""
-    return f"{str(value['t'])[:10]}-{value.get('x', '')}-{value[field]}"
-
-
-def _moment(text: str) -> datetime:
-    """Nanoseconds are cut to microseconds, which is what a column holds."""
-    return datetime.fromisoformat(text)
+    return alpaca_trades.trade_id(value["t"], value.get("x", ""), value[field])
 
 
 def _rows(payload: bytes, reader: Reader) -> Iterator[Mapping[str, Cell]]:
+    if reader.format == alpaca_trades.FORMAT:
+        yield from alpaca_trades.rows(payload)
+        return
     with form_of("alpaca"):
         for value in values_of_lines(payload):
             yield from _bar(value) if reader.kind == "prices" else _trades(value)
@@ -124,7 +134,7 @@ def _bar(value: Mapping[str, Any]) -> Iterator[Mapping[str, Cell]]:
 
 
 def _trades(value: Mapping[str, Any]) -> Iterator[Mapping[str, Cell]]:
-    about = {"symbol": value["S"], "timestamp": _moment(value["t"])}
+    about = {"symbol": value["S"], "timestamp": alpaca_trades.moment(value["t"])}
     if value["T"] == "c":  # the first print is withdrawn, the corrected one comes under its own id
         yield {**about, "trade_id": _trade_id(value, "oi"), "price": value["op"], "size": Decimal(0)}
         yield {**about, "trade_id": _trade_id(value, "ci"), "price": value["cp"], "size": value["cs"]}
@@ -134,6 +144,7 @@ def _trades(value: Mapping[str, Any]) -> Iterator[Mapping[str, Cell]]:
 
 
 _FEEDS = {"alpaca": "delayed_sip", "alpaca:iex": "iex", "alpaca:realtime": "sip"}
+_PAGES_FEED = {"alpaca": "sip", "alpaca:iex": "iex", "alpaca:realtime": "sip"}
 
 
 def stream(vendor: Vendor) -> Stream:
@@ -147,4 +158,5 @@ def stream(vendor: Vendor) -> Stream:
         greet=_greet,
         read=_read,
         rows=_rows,
+        trades=alpaca_trades.pages_of(vendor, _PAGES_FEED[vendor.name]),
     )

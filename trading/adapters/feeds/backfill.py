@@ -1,4 +1,4 @@
-"""What a feed missed, asked of the vendor's pages: the same port, the same batches, the same warehouse."""
+"""What a feed missed, bars and trades, asked of the vendor's pages: the same port, the same batches, the same warehouse."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from datetime import datetime
 from trading.adapters.fetching import fetch
 from trading.adapters.sources.calls import Calls
 from trading.adapters.sources.vendor import Vendor
+from trading.errors import InputError
 from trading.feed.missed import Missed
 from trading.ingestion.ports import Ask, PayloadStore
 
 
 @dataclass(frozen=True)
 class Backfill:
-    """Asks the vendor of a feed for bars that did not come by its stream."""
+    """Asks the vendor of a feed for what did not come by its stream.
+
+    Args:
+        trades: Who gives trades by pages (`Stream.trades`).
+    """
 
     vendor: Vendor
     interval: str
@@ -23,18 +28,24 @@ class Backfill:
     clock: Callable[[], datetime]
     database_url: str
     object_store: PayloadStore
+    trades: Vendor | None = None
 
     def __call__(self, missed: Missed) -> int:
         """Ingest what was missed; return how many rows were new.
 
         Raises:
             VendorUnavailableError: no answer; ask again later.
-            InputError: the vendor has no such bars.
+            InputError: the vendor has no such bars or trades.
             QualityError: a page had too many bad rows.
         """
-        ask = Ask("prices", missed.symbols, self.interval, missed.start, missed.end, calendar=self.vendor.calendar)
+        vendor = self.vendor if missed.kind == "prices" else self.trades
+        if vendor is None:
+            raise InputError(
+                f"expected a vendor that gives trades by pages, found {self.vendor.name}; they stay a hole"
+            )
+        ask = Ask(missed.kind, missed.symbols, self.interval, missed.start, missed.end, calendar=vendor.calendar)
         report = fetch(
-            self.vendor,
+            vendor,
             ask,
             self.calls,
             clock=self.clock,

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from trading.adapters.feeds import binance_trades
 from trading.adapters.feeds.lines import parts_of_list, values_of_lines
 from trading.adapters.feeds.stream import Stream, Subscription, Talk
 from trading.adapters.sources.answers import ConnectionCut, form_of, json_of
@@ -92,6 +93,9 @@ def _details(symbols: Iterable[str]) -> dict[str, str]:
 
 
 def _rows(payload: bytes, reader: Reader) -> Iterator[Mapping[str, Cell]]:
+    if reader.format == binance_trades.FORMAT:
+        yield from binance_trades.rows(payload, reader)
+        return
     pairs = _pairs(tuple(reader.details["pairs"].split()))
     with form_of("binance"):
         for value in values_of_lines(payload):
@@ -128,4 +132,5 @@ def stream(vendor: Vendor) -> Stream:
         read=_read,
         rows=_rows,
         details=_details,
+        trades=binance_trades.pages_of(vendor),
     )

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from trading.adapters.feeds.backfill import Backfill
 from trading.adapters.feeds.events import FeedEvents
-from trading.adapters.feeds.running import FeedReport, FeedTerms
+from trading.adapters.feeds.terms import FeedReport, FeedTerms
 from trading.calendar import Sessions, bar_label
 from trading.errors import VendorUnavailableError
 from trading.feed.missed import Missed, floored

@@ -30,7 +30,7 @@ from trading.adapters.placing import to_rows
 from trading.adapters.postgres import engine_errors
 from trading.adapters.warehouse import Batch
 from trading.errors import QualityError
-from trading.feed.messages import FeedKind, Message
+from trading.feed.messages import FeedKind, Hole, Message
 from trading.ingestion import prices, trades
 from trading.ingestion.candidates import Candidate, parse
 from trading.ingestion.ports import Delivery, PayloadStore
@@ -58,6 +58,20 @@ select
         where b.batch_id > %s and b.source = %s and b.kind in ('prices', 'actions')
     )
     and coalesce((select max(i.instrument_id) from trading.instruments as i), 0) <= %s
+"""
+_NEWEST_TRADES = """
+select a.symbol, newest.timestamp, newest.trade_id
+from unnest(%s::text[]) as a (symbol)
+cross join lateral (
+    select t.timestamp, t.trade_id from raw.trades as t
+    where t.source = %s and t.symbol = a.symbol
+    order by t.timestamp desc, length(t.trade_id) desc, t.trade_id collate "C" desc limit 1
+) as newest
+"""
+_TRADES_BETWEEN = """
+select count(distinct t.trade_id) from raw.trades as t
+where t.source = %s and t.symbol = %s and t.timestamp between %s and %s
+    and case when t.trade_id ~ '^[0-9]{1,18}$' then t.trade_id::bigint between %s and %s else false end
 """
 
 
@@ -132,6 +146,19 @@ class FeedPublisher:
         """Return the start of the newest bar that is here, by symbol that has one."""
         with engine_errors():
             return dict(self._read_known().newest)
+
+    def newest_trades(self) -> dict[str, tuple[datetime, str]]:
+        """Return moment and id of the newest trade that is here, by symbol that has one."""
+        with engine_errors():
+            rows = self._conn.execute(_NEWEST_TRADES, (list(self._symbols), self._stream.source)).fetchall()
+        return {symbol: (at, name) for symbol, at, name in rows}
+
+    def trades_between(self, hole: Hole) -> int:
+        """Return how many of a hole's numbered trades are here."""
+        numbers = (self._stream.source, hole.symbol, hole.after, hole.before, hole.first, hole.last)
+        with engine_errors():
+            found = self._conn.execute(_TRADES_BETWEEN, numbers).fetchone()
+        return int(found[0]) if found else 0
 
     def calendars(self) -> dict[str, str]:
         """Return the calendar of each symbol: its instrument's, or the vendor's."""

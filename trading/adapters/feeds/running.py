@@ -13,65 +13,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from trading.adapters.feeds.connection import Link, Timeouts, linked
+from trading.adapters.feeds.catching_up import CatchingUp
+from trading.adapters.feeds.connection import Link, linked
 from trading.adapters.feeds.events import FeedEvents
 from trading.adapters.feeds.publishing import FeedPublisher, Published
 from trading.adapters.feeds.stream import Stream, Subscription
+from trading.adapters.feeds.terms import FeedReport, FeedTerms
 from trading.adapters.sources.answers import ConnectionCut
-from trading.errors import InputError, QualityError, UnreadablePayloadError, VendorUnavailableError
-from trading.feed.backoff import Backoff
+from trading.errors import UnreadablePayloadError, VendorUnavailableError
 from trading.feed.batching import batches
-from trading.feed.messages import Hole, Message
-from trading.feed.missed import Missed, missed_in, missed_since
+from trading.feed.messages import Message
+from trading.feed.missed import Missed
 from trading.feed.sequencer import Sequencer
 from trading.feed.silence import Schedule, is_stalled
 from trading.intervals import Interval
 
 _LOOK_AROUND = 0.25  # seconds between two looks at the clock where nothing comes
 _SETTLE_EVERY = timedelta(minutes=5)
-
-
-@dataclass(frozen=True)
-class FeedTerms:
-    """How patient a feed is.
-
-    Attributes:
-        lateness: How long a message is waited for before one that came first goes on.
-        stall_after: Silence in trading hours that is a stall: the connection is given up and made anew.
-        most_stalls: So many stalls or failed connections in a row end the feed.
-        holes_every: How often the vendor is asked for bars that were left out, at most.
-    """
-
-    lateness: timedelta = timedelta(seconds=2)
-    stall_after: timedelta = timedelta(minutes=3)
-    most_stalls: int = 10
-    holes_every: timedelta = timedelta(minutes=1)
-    backoff: Backoff = field(default_factory=Backoff)
-    timeouts: Timeouts = field(default_factory=Timeouts)
-
-
-@dataclass
-class FeedReport:
-    """What a feed did so far."""
-
-    source: str
-    rows_published: int = 0
-    rows_unchanged: int = 0
-    rows_quarantined: int = 0
-    rows_backfilled: int = 0
-    repeated: int = 0
-    late: int = 0
-    connections: int = 0
-    stalls: int = 0
-    holes: int = 0
-
-    def sentence(self) -> str:
-        """Return the report in one line."""
-        return (
-            f"{self.source}: {self.rows_published} rows published, {self.rows_unchanged} unchanged, "
-            f"{self.rows_quarantined} quarantined, {self.rows_backfilled} backfilled; {self.repeated} repeats and "
-            f"{self.late} late ones in {self.connections} connections, {self.holes} holes, {self.stalls} stalls"
-        )
 
 
 @dataclass
@@ -81,7 +39,7 @@ class Feed:
     Args:
         publisher: Entered by the caller.
         schedule: When the symbols trade, around a moment.
-        backfill: Asks the vendor's pages for bars; returns how many were new.
+        backfill: Asks the vendor's pages for bars and trades; returns how many rows were new.
         stop: Set from anywhere, the feed ends after the batch in hand.
     """
 
@@ -103,10 +61,21 @@ class Feed:
     def __post_init__(self) -> None:
         """Prepare; nothing is asked yet."""
         self.report = FeedReport(self.stream.source)
-        self._step = Interval.parse(self.wanted.interval).length
-        self._sequencer = Sequencer(self._step, self.terms.lateness)
-        self._holes: list[Hole] = []
-        self._holes_asked_at: datetime | None = None
+        step = Interval.parse(self.wanted.interval).length
+        self._sequencer = Sequencer(step, self.terms.lateness)
+        self._catching_up = CatchingUp(
+            self.stream,
+            self.wanted.kinds,
+            step,
+            self.publisher,
+            self._sequencer,
+            self.backfill,
+            self.events,
+            self.clock,
+            self.schedule,
+            self.terms,
+            self.report,
+        )
         self._failures = 0
         self._ready: list[Message] = []
         self._settled_at = self.clock()
@@ -143,7 +112,7 @@ class Feed:
                 raise ConnectionCut(str(error)) from error
             self.report.connections += 1
             self.events.happened("connected", symbols=len(self.wanted.symbols))
-            self._catch_up()
+            self._catching_up.since_last_heard()
             self._listen(link)
 
     def _cut(self, why: str) -> None:
@@ -167,7 +136,7 @@ class Feed:
             if frames:
                 heard_at, self._failures = now, 0
             self._publish(self._sequencer.due(now))
-            self._look_for_holes(now)
+            self._catching_up.holes(now)
             self._settle_after_sessions(now)
             if is_stalled(heard_at, now, self.terms.stall_after, self.schedule(now)):
                 self.report.stalls += 1
@@ -210,44 +179,6 @@ class Feed:
             if published.refusal:
                 self.events.happened("refused", why=published.refusal)
             self.on_batch(published)
-
-    def _catch_up(self) -> None:
-        """Ask for what came while nobody listened, and know where every series stands."""
-        if "prices" not in self.wanted.kinds:
-            return
-        newest = self.publisher.newest()
-        missed = missed_since(newest, self.clock() - self.stream.vendor.lag, self._step)
-        if missed is not None:
-            self._backfill(missed)
-        self._sequencer.bars_are_here(self.publisher.newest())
-
-    def _look_for_holes(self, now: datetime) -> None:
-        for hole in self._sequencer.holes():
-            self.report.holes += 1
-            if hole.kind == "trades":  # no vendor here gives trades by pages
-                self.events.happened(
-                    "hole", symbol=hole.symbol, after=hole.after.isoformat(), before=hole.before.isoformat()
-                )
-            else:
-                self._holes.append(hole)
-        is_time = self._holes_asked_at is None or now - self._holes_asked_at >= self.terms.holes_every
-        if self._holes and is_time and (missed := missed_in(self._holes, self._step)) is not None:
-            self._holes_asked_at, self._holes = now, []
-            self._backfill(missed)
-
-    def _backfill(self, missed: Missed) -> None:
-        about = {"start": missed.start.isoformat(), "end": missed.end.isoformat(), "symbols": len(missed.symbols)}
-        try:
-            rows = self.backfill(missed)
-        except VendorUnavailableError as error:
-            self._holes += [Hole("prices", symbol, missed.start - self._step, missed.end) for symbol in missed.symbols]
-            self.events.happened("refused", why=str(error), **about)
-            return
-        except (InputError, QualityError) as error:  # it will not have them later either; the feed goes on
-            self.events.happened("refused", why=str(error), **about)
-            return
-        self.report.rows_backfilled += rows
-        self.events.happened("backfilled", rows=rows, **about)
 
     def _flush(self) -> None:
         """Publish what still waits for something before it."""

@@ -49,7 +49,8 @@ class Stream:
         greet: Makes itself known and subscribes: (connection, subscription, credentials by their variables).
         read: One frame -> the messages in it that tell a finished bar or a trade. Raises what a frame says is wrong.
         details: The symbols of some messages -> what their reader must say beside their words.
-        rows: Stored messages, one per line, and their reader -> cells by our column names.
+        rows: Stored messages, one per line, and their reader -> cells by our column names; pages of `trades` too.
+        trades: Who gives the same trades by pages, under the same ids; None where nobody does.
     """
 
     vendor: Vendor
@@ -61,6 +62,7 @@ class Stream:
     read: Callable[[str, Subscription], list[Message]]
     rows: Callable[[bytes, Reader], Iterable[Mapping[str, Cell]]]
     details: Callable[[Iterable[str]], dict[str, str]] = field(default=lambda symbols: {})
+    trades: Vendor | None = None
 
     @property
     def source(self) -> str:

@@ -52,4 +52,4 @@ def vendor_of_format(format_: str) -> Vendor | Stream:
     from trading.adapters.feeds.registry import stream_of  # a stream rests on a vendor
 
     name, _, form = format_.partition(".")
-    return stream_of(name) if form == "stream" else vendor_named(name)
+    return stream_of(name) if form in ("stream", "trades") else vendor_named(name)

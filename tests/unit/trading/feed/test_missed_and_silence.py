@@ -7,7 +7,14 @@ from datetime import UTC, date, datetime, timedelta
 from trading.calendar import Session, Sessions
 from trading.feed.backoff import Backoff
 from trading.feed.messages import Hole
-from trading.feed.missed import Missed, floored, missed_in, missed_since
+from trading.feed.missed import (
+    Missed,
+    floored,
+    missed_in,
+    missed_since,
+    trades_missed_in,
+    trades_missed_since,
+)
 from trading.feed.silence import Schedule, is_stalled
 
 MINUTE = timedelta(minutes=1)
@@ -30,7 +37,30 @@ def test_bars_are_missed_from_the_newest_that_is_here_to_the_newest_that_is_over
     assert missed_since({}, now, MINUTE) is None
 
 
-def test_holes_are_asked_for_together_and_those_of_trades_are_not():
+def test_trades_are_missed_since_the_newest_that_is_here_for_as_long_as_it_is_worth_it():
+    newest = {"MSFT": at(14, 50), "AAPL": at(12), "LATER": at(15, 30)}
+    asked = Missed(("AAPL", "MSFT"), at(14), at(15), "trades")
+    assert trades_missed_since(newest, at(15), timedelta(hours=1)) == (asked, [Hole("trades", "AAPL", at(12), at(14))])
+    everything = Missed(("AAPL", "MSFT"), at(12), at(15), "trades")
+    assert trades_missed_since(newest, at(15), None) == (everything, [])
+    assert trades_missed_since({}, at(15), None) == (None, [])
+
+
+def test_holes_of_trades_are_asked_for_symbol_by_symbol_with_the_trades_around_them():
+    holes = [
+        Hole("trades", "IBM", at(9, 30), at(10), 7, 8),
+        Hole("prices", "MSFT", at(15, 1), at(15, 4)),
+        Hole("trades", "IBM", at(9), at(9, 10), 3, 3),
+        Hole("trades", "GE", at(11), at(12)),
+    ]
+    after = timedelta(microseconds=1)
+    assert trades_missed_in(holes) == [
+        Missed(("GE",), at(11), at(12) + after, "trades"),
+        Missed(("IBM",), at(9), at(10) + after, "trades"),
+    ]
+
+
+def test_holes_of_bars_are_asked_for_together_and_those_of_trades_apart():
     holes = [
         Hole("prices", "MSFT", at(15, 1), at(15, 4)),
         Hole("prices", "AAPL", at(15, 0), at(15, 2)),

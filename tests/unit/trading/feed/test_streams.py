@@ -57,6 +57,37 @@ def test_alpacas_bars_of_the_session_are_messages_in_their_own_words():
     assert (values["open"], values["volume"]) == (Decimal("388.985000"), Decimal("49378.00000000"))
 
 
+def test_alpacas_bars_of_the_evening_of_a_half_day_are_none():
+    last, after = (SPY.replace("2021-02-22T19:15", f"2024-11-29T{time}") for time in ("17:59", "18:00"))
+    holiday = SPY.replace("2021-02-22", "2024-11-28")
+    assert [one.line for one in ALPACA.read(f"[{last},{after},{holiday}]", BARS)] == [last]
+
+
+PAGE_OF_TRADES = (
+    '{"trades":{"AAPL":[{"t":"2021-02-22T15:51:44.208478123Z","x":"D","p":126.55,"s":1,"c":["@","I"],"i":96921,"z":"C"},'
+    '{"t":"2021-02-22T15:51:46Z","x":"V","p":126.6,"s":5,"c":["@"],"i":7,"z":"C","u":"canceled"}]},"next_page_token":null}'
+)
+
+
+def test_trades_by_pages_are_those_of_the_stream():
+    reader = Reader("trades", "alpaca.trades", interval="1m", parser=NEWEST_PARSER["trades"], details={"feed": "iex"})
+    paged, canceled = [one.values for one in parse(PAGE_OF_TRADES.encode(), reader).candidates]
+    (streamed,) = rows(ALPACA, "trades", [TRADE])
+    assert paged == streamed
+    assert (canceled["trade_id"], canceled["size"]) == ("2021-02-22-V-7", Decimal(0))
+    binance = stream_named("ccxt:binance")
+    told = '{"e":"trade","s":"BTCUSDT","t":28457,"p":"4.00000100","q":"12.00000000","T":1499865549590,"m":true}'
+    page = (
+        '[{"id":28456,"price":"4.1","qty":"1","time":1499865549589,"isBuyerMaker":false},'
+        '{"id":28457,"price":"4.00000100","qty":"12.00000000","quoteQty":"48.000012","time":1499865549590,"isBuyerMaker":true}]'
+    )
+    details = {"exchange": "binance", "symbol": "BTC/USDT", "since": "1499865549590"}
+    reader = Reader("trades", "ccxt.trades", interval="1m", parser=NEWEST_PARSER["trades"], details=details)
+    (paged,) = [one.values for one in parse(page.encode(), reader).candidates]
+    (streamed,) = rows(binance, "trades", [told], exchange="binance", pairs="BTC/USDT")
+    assert paged == streamed
+
+
 def test_alpacas_corrections_withdraw_the_first_print_and_cancels_the_second():
     found = rows(ALPACA, "trades", [TRADE, FIXED, CANCEL])
     assert [(one["trade_id"], one["price"], one["size"]) for one in found] == [
