@@ -73,7 +73,7 @@ def asset_of(name: str, kind: Kind) -> dg.AssetsDefinition:
         engines = {"database_url": warehouse.url, "object_store": payloads, "run_id": context.run.run_id}
         with tracing(context.run.run_id.replace("-", "")), refused_at_once():
             report = _fetched(name, kind, config, context.partition_keys, vendor_environment, engines)
-        context.log.info(report.sentence())
+        (context.log.warning if report.holes else context.log.info)(report.sentence())
         return dg.MaterializeResult(metadata=_metadata(report), check_results=[_gate(report, key)])
 
     return fetched
@@ -123,6 +123,7 @@ def _metadata(report: FetchReport) -> dict[str, Any]:
         "rows_unchanged": report.rows_unchanged,
         "rows_quarantined": report.rows_quarantined,
         "empty_pages": list(report.empty_pages),
+        "holes": [hole.sentence() for hole in report.holes],
     }
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trading.adapters.fetching import FetchReport
     from trading.adapters.sources.calls import Calls
     from trading.adapters.sources.vendor import Vendor
-    from trading.ingestion.ports import Ask, Page
+    from trading.ingestion.ports import Ask, Hole, Page
 
 _CLEAR = "\r\033[K"
 
@@ -107,7 +107,7 @@ class Stop:
     def between_pages(self, vendor: Vendor) -> Vendor:
         """Return the vendor as it is, but that it asks for no further page once a stop was asked for."""
 
-        def pages(ask: Ask, resume_from: str | None, calls: Calls) -> Iterator[Page]:
+        def pages(ask: Ask, resume_from: str | None, calls: Calls) -> Iterator[Page | Hole]:
             for page in vendor.pages(ask, resume_from, calls):
                 self.has_page = True
                 yield page

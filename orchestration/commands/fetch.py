@@ -18,6 +18,7 @@ from trading.errors import InputError
 from trading.ingestion.reader import Gap, Kind, Mode
 
 if TYPE_CHECKING:
+    from trading.adapters.fetching import FetchReport
     from trading.ingestion.ports import Ask
 
 
@@ -45,7 +46,22 @@ def is_vendor(name: str) -> bool:
 
 
 def fetch_from_vendor(wanted: Wanted, *, as_json: bool) -> None:
-    """Fetch and ingest what is wanted, and say how far it is; Ctrl-C ends it after the page in hand.
+    """Fetch and ingest what is wanted, and say what came of it; features are defined where they were not.
+
+    Exits 1 where the vendor did not give a part of it, which the report names.
+
+    Raises:
+        TradeloomError: as `fetched`.
+    """
+    report = fetched(wanted, quiet=as_json)
+    _define()
+    click.echo(json.dumps(report.as_dict()) if as_json else report.sentence())
+    if report.holes:
+        sys.exit(1)
+
+
+def fetched(wanted: Wanted, *, quiet: bool) -> FetchReport:
+    """Fetch and ingest what is wanted, and say how far it is unless `quiet`; Ctrl-C ends it after the page in hand.
 
     Raises:
         TradeloomError: as `trading.adapters.fetching.fetch`; run the same command again to go on.
@@ -58,8 +74,8 @@ def fetch_from_vendor(wanted: Wanted, *, as_json: bool) -> None:
     mode = wanted.mode or vendor.default_mode
     engines = _engines()
     ask = _ask(wanted, mode, wanted.calendar or vendor.calendar, engines["database_url"])
-    with _told(ask, as_json) as (progress, stop), vendor.calls(os.environ) as calls:
-        report = fetch(
+    with _told(ask, quiet) as (progress, stop), vendor.calls(os.environ) as calls:
+        return fetch(
             stop.between_pages(vendor),
             ask,
             calls,
@@ -69,12 +85,10 @@ def fetch_from_vendor(wanted: Wanted, *, as_json: bool) -> None:
             max_bad_share=wanted.max_bad_share,
             after_page=progress.after_page,
         )
-    _define()
-    click.echo(json.dumps(report.as_dict()) if as_json else report.sentence())
 
 
 def fetch_by_lists(wanted: Wanted, *, as_json: bool) -> None:
-    """Fetch each symbol from the first source of its list that has it. Exits 1 where nobody had one."""
+    """Fetch each symbol from the first source of its list that has it. Exits 1 where nobody had one, or not all of it."""
     from trading.adapters.falling_back import fetch_in_order
 
     if wanted.max_bad_share is not None:
@@ -95,7 +109,7 @@ def fetch_by_lists(wanted: Wanted, *, as_json: bool) -> None:
         )
     _define()
     click.echo(json.dumps([one.as_dict() for one in served]) if as_json else "\n".join(s.sentence() for s in served))
-    if any(one.source is None for one in served):
+    if any(one.source is None or one.holes for one in served):
         sys.exit(1)
 
 

@@ -67,6 +67,11 @@ def newsapi(total: int | None = None, plan: int = 100) -> Callable[[Request], Re
     return answer
 
 
+def beyond_the_plan(request: Request) -> Reply:
+    """NewsAPI with more articles about Apple than the plan of the key shows, and few about MSFT."""
+    return newsapi(total=150 if "Apple" in request.query.get("q", "") else None)(request)
+
+
 def _error(status: int, code: str, message: str) -> Reply:
     return json_reply({"status": "error", "code": code, "message": message}, status)
 

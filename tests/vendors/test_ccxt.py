@@ -15,6 +15,7 @@ from trading.errors import (
     VendorRefusedError,
 )
 from trading.ingestion.candidates import parse
+from trading.ingestion.ports import Hole, Page
 from trading.ingestion.reader import Reader
 
 
@@ -190,3 +191,85 @@ def test_a_price_with_more_decimals_than_are_kept_is_quarantined_and_never_round
     parsed = parse(pages[0].payload, pages[0].reader)
     assert [(defect.number, defect.rule) for defect in parsed.defects] == [(1, "too_many_decimals")]
     assert len(parsed.candidates) == 1
+
+
+END, NOW = datetime(2026, 11, 2, tzinfo=UTC), datetime(2026, 11, 2, 13, 7, tzinfo=UTC)
+
+
+def newest_of(step: int, count: int) -> list[list]:
+    """Return so many bars up to now as Binance writes them, the running one among them; `step` in milliseconds."""
+    running = int(NOW.timestamp() * 1000) // step * step
+    starts = [running - step * back for back in range(count)][::-1]
+    return [[start, "1.5", "2", "1", "1.5", "3", start + step - 1, "1", 2, "1", "1", "0"] for start in starts]
+
+
+DATE = {"Date": "Mon, 02 Nov 2026 13:07:00 GMT"}
+
+
+def asked_of(answer, start, end, interval="1d"):
+    """Return the days or moments of the bars that come, and the holes that are told."""
+    case = replace(BY_NAME["ccxt/binance"], answer=answer, interval=interval)
+    with VendorServer(answer) as server:
+        calls, _ = case.calls(server)
+        with calls:
+            found = list(case.vendor.pages(replace(case.ask, start=start, end=end), None, calls))
+        asked = len(server.requests)
+    pages = [one for one in found if isinstance(one, Page)]
+    holes = [one for one in found if isinstance(one, Hole)]
+    return [row[1] for row in case.read(pages)], [hole.what for hole in holes], asked
+
+
+def with_bars(bars, looks_at_since):
+    def answer(request: Request) -> Reply:
+        if request.path != "/api/v3/klines":
+            return binance()(request)
+        since, limit = int(request.query["startTime"]), int(request.query["limit"])
+        given = [bar for bar in bars if bar[0] >= since][:limit] if looks_at_since else bars
+        return replace(json_reply(given), headers=DATE)
+
+    return answer
+
+
+@pytest.mark.parametrize("looks_at_since", [True, False])
+def test_an_exchange_that_gives_its_newest_bars_only_is_told_with_what_is_missing(looks_at_since):
+    """One has 300 newest days and does not look at `since`; one, as Kraken does, keeps a page of them and no more."""
+    bars = newest_of(DAY, 1000 if looks_at_since else 300)
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    days, holes, asked = asked_of(with_bars(bars, looks_at_since), start, END)
+    first = datetime.fromtimestamp(bars[0][0] / 1000, UTC)
+    assert (days[0], days[-1], len(days)) == (first.date(), date(2026, 11, 1), len(bars) - 1)
+    assert holes == [f"bars BTC/USDT 1d 2020-01-01 00:00 to {first:%Y-%m-%d} 00:00"]
+    assert asked == (2 if looks_at_since else 3)  # one that may be young is asked once more
+
+
+def test_what_ends_before_the_newest_bars_is_missing_whole():
+    days, holes, _ = asked_of(
+        with_bars(newest_of(DAY, 300), False), *(datetime(2024, 1, day, tzinfo=UTC) for day in (1, 9))
+    )
+    assert (days, holes) == ([], ["bars BTC/USDT 1d 2024-01-01 00:00 to 2024-01-09 00:00"])
+
+
+@pytest.mark.parametrize(("young", "missing"), [(300, 0), (300, 1), (1, 0)])
+def test_a_pair_that_is_younger_than_the_ask_has_no_hole(young, missing):
+    bars = newest_of(DAY, young)
+    del bars[1 : 1 + missing]  # a day without a trade
+    days, holes, _ = asked_of(with_bars(bars, True), datetime(2025, 1, 1, tzinfo=UTC), END)
+    assert (len(days), holes) == (young - missing - 1, [])
+
+
+def test_bars_up_to_now_of_which_the_first_is_missing_have_no_hole():
+    start = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
+    bars = [bar for bar in newest_of(60_000, 200) if bar[0] > start.timestamp() * 1000]
+    moments, holes, _ = asked_of(with_bars(bars, True), start, NOW, "1m")
+    assert (moments[0].minute, moments[-1], holes) == (1, datetime(2026, 11, 2, 13, 6, tzinfo=UTC), [])
+
+
+def test_a_bar_that_is_not_over_by_the_exchanges_clock_is_left_out_though_it_is_by_ours():
+    """Ours is two minutes ahead: the exchange says 13:07:00, and its bars of 13:07 and later are still growing."""
+    bars, ahead = newest_of(60_000, 10), NOW + timedelta(minutes=2)
+    moments, holes, _ = asked_of(with_bars(bars, True), NOW - timedelta(minutes=5), ahead, "1m")
+    assert (moments[0], moments[-1], holes) == (
+        NOW - timedelta(minutes=5),
+        datetime(2026, 11, 2, 13, 6, tzinfo=UTC),
+        [],
+    )

@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 
 import pytest
-from news_protocols import MARKETS, TECH, feeds, newsapi
+from news_protocols import MARKETS, TECH, beyond_the_plan, feeds, newsapi
 from vendor_cases import BY_NAME, FEEDS, WORDS, fetched, rows_of
 from vendor_server import Reply, VendorServer, refusing
 
@@ -14,6 +14,7 @@ from trading.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
+from trading.ingestion.ports import Hole, Page
 from trading.ingestion.reader import Reader
 
 
@@ -38,15 +39,24 @@ def test_pages_go_on_as_far_as_there_are_results():
     assert [page.cursor for page in pages] == ["AAPL 2", "AAPL 0"]
 
 
-def test_the_end_of_the_plan_is_told_and_the_pages_before_it_come():
-    case = replace(BY_NAME["newsapi"], symbols=("AAPL",), answer=newsapi(total=150))
+def test_the_end_of_the_plan_is_told_and_the_pages_before_it_and_the_other_symbols_come():
+    case = replace(BY_NAME["newsapi"], answer=beyond_the_plan)
+    found = fetched(case)[0]
+    assert [type(one) for one in found] == [Page, Hole, Page]
+    assert case.read([found[0], found[2]]) == (*case.rows[:2], case.rows[3])
+    assert found[1].what == "articles AAPL from page 2 on"
+    assert "(maximumResultsReached); ask for fewer days with --from" in found[1].why
+    again, requests = fetched(case, found[0].cursor)  # stopped after the first page
+    assert [type(one) for one in again] == [Hole, Page]
+    assert [request.query["page"] for request in requests] == ["2", "1"]
+
+
+def test_another_refusal_of_newsapi_still_ends_the_fetch():
+    case = BY_NAME["newsapi"]
     with VendorServer(case.answer) as server:
-        calls, _ = case.calls(server)
-        with calls:
-            pages = case.vendor.pages(case.ask, None, calls)
-            assert case.read([next(pages)]) == case.rows[:2]
-            with pytest.raises(VendorRefusedError, match=r"maximumResultsReached.*ask for fewer days with --from"):
-                next(pages)
+        server.fail(None, refusing(400, b'{"status":"error","code":"parameterInvalid","message":"no"}'))
+        with pytest.raises(VendorRefusedError, match="parameterInvalid"):
+            case.fetched(server)
 
 
 def test_too_many_words_are_refused_before_anything_is_asked():

@@ -167,7 +167,7 @@ def _handler_of(vendor: VendorServer) -> type[BaseHTTPRequestHandler]:
                 return
 
         def _send(self, reply: Reply) -> None:
-            self.send_response(reply.status)
+            (self.send_response_only if "Date" in reply.headers else self.send_response)(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(reply.body)))

@@ -14,28 +14,31 @@ from trading.adapters.sources.registry import vendor_named
 from trading.adapters.sources.vendor import Vendor
 from trading.adapters.warehouse import newest_watermark
 from trading.errors import AlreadyRunningError, InputError, QualityError, VendorUnavailableError
-from trading.ingestion.ports import Ask, PayloadStore
+from trading.ingestion.ports import Ask, Hole, PayloadStore
 from trading.ingestion.reader import Mode
 
 
 @dataclass(frozen=True)
 class Served:
-    """What became of one symbol: `source` is None where nobody of its list had it."""
+    """What became of one symbol: `source` is None where nobody of its list had it; `holes` are what it did not give."""
 
     symbol: str
     source: str | None
     rows_published: int
     passed_over: tuple[PassedOver, ...]
+    holes: tuple[Hole, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as JSON values."""
-        return {**vars(self), "passed_over": [vars(one) for one in self.passed_over]}
+        told = {"passed_over": self.passed_over, "holes": self.holes}
+        return {**vars(self), **{name: [vars(one) for one in several] for name, several in told.items()}}
 
     def sentence(self) -> str:
         """Return the outcome in one line."""
         instead = "; ".join(f"not {one.source}: {one.why}" for one in self.passed_over)
         served = f"{self.rows_published} rows of {self.source}" if self.source else "nobody had it"
-        return f"{self.symbol}: {served}" + (f" ({instead})" if instead else "")
+        missing = "".join(f"; not given: {hole.sentence()}" for hole in self.holes)
+        return f"{self.symbol}: {served}" + (f" ({instead})" if instead else "") + missing
 
 
 def fetch_in_order(
@@ -106,7 +109,7 @@ def _served(
     for vendor in order:
         found = _tried(vendor, replace(ask, calendar=calendar or vendor.calendar), environ, options)
         if isinstance(found, FetchReport):
-            return Served(ask.symbols[0], vendor.name, found.rows_published, tuple(passed))
+            return Served(ask.symbols[0], vendor.name, found.rows_published, tuple(passed), found.holes)
         passed.append(PassedOver(vendor.name, found))
     return Served(ask.symbols[0], None, 0, tuple(passed))
 
@@ -121,4 +124,6 @@ def _tried(vendor: Vendor, ask: Ask, environ: Mapping[str, str], options: dict[s
     except (InputError, QualityError, VendorUnavailableError) as error:
         return str(error)
     has_rows = report.pages_before or report.rows_in > report.rows_quarantined
-    return report if has_rows else "it has no rows of it"
+    if has_rows:
+        return report
+    return "; ".join(hole.sentence() for hole in report.holes) or "it has no rows of it"

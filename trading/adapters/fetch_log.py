@@ -1,4 +1,4 @@
-"""How far a fetch has come, in the warehouse: `raw.fetches` and `raw.fetched_pages`; and the sources' declarations."""
+"""How far a fetch has come, in the warehouse: `raw.fetches`, `raw.fetched_pages`, `raw.fetch_holes`; and the sources' declarations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from trading.adapters.postgres import connection, engine_errors
 from trading.adapters.sources.vendor import Vendor
 from trading.errors import AlreadyRunningError
-from trading.ingestion.ports import Ask
+from trading.ingestion.ports import Ask, Hole
 from trading.ingestion.reader import Mode
 from trading.telemetry import current_trace_id
 
@@ -114,6 +114,22 @@ def record_page(conn: psycopg.Connection[Any], fetch_id: int, page: int, cursor:
         "insert into raw.fetched_pages (fetch_id, page, cursor, batch_id) values (%s, %s, %s, %s)",
         (fetch_id, page, cursor, batch_id),
     )
+
+
+def record_hole(url: str, fetch_id: int, hole: Hole) -> None:
+    """Record what the vendor does not give; told again by a run that goes on, it is there once."""
+    with connection(url, application=_APPLICATION) as conn:
+        conn.execute(
+            "insert into raw.fetch_holes (fetch_id, what, why) values (%s, %s, %s) on conflict do nothing",
+            (fetch_id, hole.what, hole.why),
+        )
+
+
+def holes(url: str, fetch_id: int) -> tuple[Hole, ...]:
+    """Return what the vendor did not give in this fetch, in the order in which that was found, earlier runs included."""
+    with connection(url, application=_APPLICATION) as conn:
+        query = "select what, why from raw.fetch_holes where fetch_id = %s order by recorded_at"
+        return tuple(Hole(*found) for found in conn.execute(query, (fetch_id,)))
 
 
 def record_end(url: str, fetch_id: int, page: int) -> None:

@@ -18,7 +18,7 @@ from trading.adapters.ingest import ingest
 from trading.adapters.sources.calls import Calls
 from trading.adapters.sources.vendor import Vendor
 from trading.errors import InputError, VendorRefusedError
-from trading.ingestion.ports import Ask, Delivery, Page, PayloadStore
+from trading.ingestion.ports import Ask, Delivery, Hole, Page, PayloadStore
 from trading.ingestion.reader import Kind, Mode
 from trading.ingestion.report import BatchReport
 
@@ -33,6 +33,7 @@ class FetchReport:
     Attributes:
         pages_before: Those of earlier runs that it went on after.
         empty_pages: The names of pages without a row: a symbol that the vendor does not have, a range of nothing.
+        holes: What the vendor did not give of the ask, and why; of earlier runs of the same fetch too.
     """
 
     source: str
@@ -47,6 +48,7 @@ class FetchReport:
     rows_quarantined: int = 0
     batch_ids: tuple[int, ...] = ()
     empty_pages: tuple[str, ...] = ()
+    holes: tuple[Hole, ...] = ()
     watermark: int = 0
     is_complete: bool = False
 
@@ -66,6 +68,7 @@ class FetchReport:
             "end": self.end.isoformat(),
             "batch_ids": list(self.batch_ids),
             "empty_pages": list(self.empty_pages),
+            "holes": [vars(hole) for hole in self.holes],
         }
 
     def sentence(self) -> str:
@@ -74,8 +77,11 @@ class FetchReport:
         return (
             f"{self.kind} of {self.source}: {self.pages} pages{before}, {self.rows_in} rows in, "
             f"{self.rows_published} published, {self.rows_unchanged} unchanged, {self.rows_merged} merged, "
-            f"{self.rows_quarantined} quarantined; up to {self.end:%Y-%m-%d %H:%M} UTC{self._nothing()}"
+            f"{self.rows_quarantined} quarantined; up to {self.end:%Y-%m-%d %H:%M} UTC{self._nothing()}{self._missing()}"
         )
+
+    def _missing(self) -> str:
+        return "".join(f"; not given: {hole.sentence()}" for hole in self.holes)
 
     def _nothing(self) -> str:
         shown, more = self.empty_pages[:_SHOWN], len(self.empty_pages) - _SHOWN
@@ -144,6 +150,9 @@ def fetch(
         asked = possible(vendor, replace(ask, end=progress.end), mode, clock())
         report = FetchReport(vendor.name, ask.kind, progress.end, pages_before=progress.pages)
         for page in vendor.pages(asked, progress.cursor, calls) if asked.start < asked.end else ():
+            if isinstance(page, Hole):
+                fetch_log.record_hole(database_url, progress.fetch_id, page)
+                continue
             _refuse_secrets(vendor, page, calls)
             batch = ingest(
                 _PageSource(vendor.name, page),
@@ -160,7 +169,8 @@ def fetch(
             if after_page:
                 after_page(report, page)
         fetch_log.record_end(database_url, progress.fetch_id, progress.pages + report.pages + 1)
-    return replace(report, is_complete=True)
+    found = fetch_log.holes(database_url, progress.fetch_id)
+    return replace(report, holes=found, is_complete=not found)
 
 
 def _recording(progress: Progress, report: FetchReport, page: Page) -> Callable[[Any, int], None]:

@@ -1,7 +1,8 @@
 """What ingestion asks of the outside: a source of data (one module per vendor) and a place where payloads stay.
 
 A source that has its data at hand delivers it whole (`Source`). A vendor behind a network is asked for a range (`Ask`)
-and answers in pages (`Page`), each of which becomes a batch (`trading.adapters.fetching`; docs/sources.md).
+and answers in pages (`Page`), each of which becomes a batch (`trading.adapters.fetching`; docs/sources.md); where it
+does not give a part of it, it says so (`Hole`).
 """
 
 from __future__ import annotations
@@ -101,6 +102,23 @@ class Page:
     name: str
     reader: Reader
     cursor: str
+
+
+@dataclass(frozen=True)
+class Hole:
+    """What was asked for and does not come, while the rest does: told at the end, and never taken for "there is nothing".
+
+    Attributes:
+        what: What is missing, for people, such as `bars BTC/USD 1d 2010-01-01 to 2024-12-03`; no credentials.
+        why: Why, and what can be done, in one line.
+    """
+
+    what: str
+    why: str
+
+    def sentence(self) -> str:
+        """Return the hole in one line."""
+        return f"{self.what}: {self.why}"
 
 
 class Source(Protocol):

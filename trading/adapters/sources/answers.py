@@ -77,6 +77,15 @@ def form_of(vendor: str) -> Iterator[None]:
         ) from error
 
 
+def said_at(answer: Answer) -> datetime | None:
+    """Return when the vendor gave the answer, by its own clock in whole seconds (RFC 9110, 6.6.1), or None."""
+    try:
+        moment = parsedate_to_datetime(answer.headers.get("date", ""))
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC)
+
+
 def may_help(status: int) -> bool:
     """Tell whether asking again can help: too many requests, or a failure of the vendor's own."""
     return status == _TOO_MANY or status >= 500

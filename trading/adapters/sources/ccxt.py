@@ -11,25 +11,27 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from trading.adapters.sources.answers import Answer, ConnectionCut, form_of
+from trading.adapters.sources.answers import Answer, ConnectionCut, form_of, said_at
 from trading.adapters.sources.calls import Calls
 from trading.adapters.sources.ccxt_answers import (
     bars_of,
     beginning,
+    begins_of,
     exchange_of,
     json_with_texts,
     milliseconds_of,
     moment_of,
+    newest_of,
     rows,
 )
 from trading.adapters.sources.vendor import Vendor
 from trading.errors import CredentialsError, InputError, VendorRefusedError
-from trading.ingestion.ports import Ask, Page
+from trading.ingestion.ports import Ask, Hole, Page
 from trading.ingestion.reader import Reader
 from trading.intervals import Interval
 
@@ -89,7 +91,7 @@ def _page_size(exchange: Exchange) -> int:
     return int((spot.get("fetchOHLCV") or {}).get("limit") or _PAGE)
 
 
-def _pages(ask: Ask, cursor: str | None, calls: Calls, exchange: str) -> Iterator[Page]:
+def _pages(ask: Ask, cursor: str | None, calls: Calls, exchange: str) -> Iterator[Page | Hole]:
     """Yield the pages of each symbol in turn; a cursor is the symbol and the first millisecond not asked for yet."""
     client = _Client(exchange, calls)
     for name in ask.symbols:  # all of them before the first page: a mistyped pair stops nothing half way
@@ -101,21 +103,33 @@ def _pages(ask: Ask, cursor: str | None, calls: Calls, exchange: str) -> Iterato
         yield from _pages_of(ask, name, int(since) if name == symbol else milliseconds_of(ask.start), client)
 
 
-def _pages_of(ask: Ask, symbol: str, since: int, client: _Client) -> Iterator[Page]:
+def _pages_of(ask: Ask, symbol: str, since: int, client: _Client) -> Iterator[Page | Hole]:
     """Yield the pages of one symbol, as far as whole bars go before the end of the ask.
 
     An empty answer is no end: many exchanges give the bars of a window, and a pair may be younger than the window.
+    Newest bars where older ones were asked for are no reason to be silent about those between.
     """
     step = Interval.parse(ask.interval).length // _MILLISECOND
     end = milliseconds_of(ask.end)
     while since + step <= end:
         limit = min(client.page_size, (end - since) // step)
-        body, reader = client.bars(ask, symbol, since, limit, end - step)
+        body, reader, said = client.bars(ask, symbol, since, limit, end - step)
         found = [bar[0] for bar in bars_of(body, reader)]
         after = max(found) + step if found else since + limit * step
+        newest = newest_of(body, reader, said)
+        if newest and (newest.is_full or client.ignores_since(ask, symbol, newest.last, limit)):
+            yield _hole(ask, symbol, since, min(newest.first, end), client.name)
+            after = max(after, newest.first)
         if found:
             yield Page(body, f"bars {symbol} {ask.interval} {moment_of(since):%Y-%m-%d}", reader, f"{symbol} {after}")
         since = max(after, since + step)
+
+
+def _hole(ask: Ask, symbol: str, since: int, until: int, exchange: str) -> Hole:
+    return Hole(
+        f"bars {symbol} {ask.interval} {moment_of(since):%Y-%m-%d %H:%M} to {moment_of(until):%Y-%m-%d %H:%M}",
+        f"{exchange} gives its newest bars only, and may have older ones; ask for a longer interval, or another exchange",
+    )
 
 
 class _Client:
@@ -139,8 +153,10 @@ class _Client:
         """The most bars of one answer."""
         return _page_size(self._exchange)
 
-    def bars(self, ask: Ask, symbol: str, since: int, limit: int, until: int) -> tuple[bytes, Reader]:
-        """Return the exchange's answer with the bars of [since, until], and how to read it.
+    def bars(self, ask: Ask, symbol: str, since: int, limit: int, until: int) -> tuple[bytes, Reader, datetime]:
+        """Return the exchange's answer with the bars of [since, until], how to read it, and when it was given.
+
+        A bar that was not over then by the exchange's own clock is left out too: ours may be ahead of it.
 
         Raises:
             InputError: the exchange has no such spot pair.
@@ -153,9 +169,7 @@ class _Client:
             "market": str(market["id"]),
             "since": str(since),
             "limit": str(limit),
-            "until": str(until),
         }
-        reader = ask.reader("ccxt.bars", "raw", **details)
         fetch = partial(self._exchange.fetch_ohlcv, symbol, ask.interval, since, limit)
         answer = self._calls.attempt(partial(self._send, fetch), f"/bars/{symbol}", lambda answer: answer.body)
         if len(self._answers) != 1:
@@ -163,7 +177,15 @@ class _Client:
                 f"expected one answer with the bars of {symbol}, found {len(self._answers)} from {self.name}; "
                 "it cannot be read back as it came, take another exchange"
             )
-        return answer.body, reader
+        said = said_at(answer) or datetime.now(UTC)
+        over = milliseconds_of(said - Interval.parse(ask.interval).length)
+        reader = ask.reader("ccxt.bars", "raw", **details, until=str(min(until, over)))
+        return answer.body, reader, said
+
+    def ignores_since(self, ask: Ask, symbol: str, last: int, limit: int) -> bool:
+        """Tell whether the exchange answers with bars of before when it is asked for those from `last` on."""
+        body, reader, _ = self.bars(ask, symbol, last, limit, last)
+        return any(begins < last for begins in begins_of(body, reader))
 
     def market(self, symbol: str) -> Mapping[str, Any]:
         """Return what the exchange says of a spot pair.

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from trading.errors import UnreadablePayloadError
 from trading.ingestion.payload import Cell
 from trading.ingestion.reader import Reader
+from trading.intervals import Interval
 
 if TYPE_CHECKING:
     from ccxt.base.exchange import Exchange
@@ -21,6 +24,7 @@ Bar = list[Any]  # milliseconds since 1970, then open, high, low, close and volu
 
 _MILLISECOND = timedelta(milliseconds=1)
 _DAY = 86_400_000  # milliseconds
+_SINCE_EVER, _LONG = 1, 1000  # without them ccxt cuts an answer to a default of the exchange's
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -68,11 +72,8 @@ def bars_of(payload: bytes, reader: Reader) -> list[Bar]:
     import ccxt
 
     told = reader.details
-    exchange = exchange_of(told["exchange"])
-    base, _, quote = told["symbol"].partition("/")
-    exchange.set_markets([_spot_market(exchange, told["market"], told["symbol"], base, quote)])
     value = json_with_texts(payload)
-    exchange.fetch = lambda *_, **__: value
+    exchange = _answering(value, reader)
     since, limit, until = int(told["since"]), int(told["limit"]), int(told["until"])
     try:
         bars = exchange.fetch_ohlcv(told["symbol"], reader.interval, since, limit)
@@ -87,6 +88,53 @@ def bars_of(payload: bytes, reader: Reader) -> list[Bar]:
             f"({beginning(error)}); its format has changed"
         ) from error
     return [bar for bar in bars if bar[0] is not None and since <= bar[0] <= until]
+
+
+@dataclass(frozen=True)
+class Newest:
+    """An answer that begins later than it was asked to and goes up to when it was given; moments in milliseconds.
+
+    Attributes:
+        is_full: It has as many bars as were asked for, so there are others before its first.
+    """
+
+    first: int
+    last: int
+    is_full: bool
+
+
+def newest_of(payload: bytes, reader: Reader, said_at: datetime) -> Newest | None:
+    """Return what an answer given at `said_at` holds, if these are the newest bars and not those from `since` on.
+
+    Some exchanges do not look at `since`, others keep so many bars and no more, and some pairs are younger than the ask.
+    None for any other answer. It must be one that `bars_of` reads.
+    """
+    told, step = reader.details, Interval.parse(reader.interval).length // _MILLISECOND
+    begins = begins_of(payload, reader)
+    if not begins or begins[0] < int(told["since"]) + 2 * step:
+        return None
+    # A pair that is seldom traded has no bar of a quiet time: its newest may be older by as much as others are apart.
+    apart = max((after - before for before, after in pairwise(begins)), default=step)
+    if begins[-1] + apart + step < milliseconds_of(said_at):
+        return None
+    return Newest(begins[0], begins[-1], len(begins) >= int(told["limit"]))
+
+
+def begins_of(payload: bytes, reader: Reader) -> list[int]:
+    """Return the starts of all bars of an answer, whatever was asked for, in order and in milliseconds."""
+    exchange, limit = _answering(json_with_texts(payload), reader), max(_LONG, int(reader.details["limit"]))
+    found = exchange.fetch_ohlcv(reader.details["symbol"], reader.interval, _SINCE_EVER, limit)
+    return [bar[0] for bar in found if bar[0] is not None]
+
+
+def _answering(value: Any, reader: Reader) -> Exchange:
+    """Return the exchange with the one market of the reader, and the stored answer where the network was."""
+    told = reader.details
+    exchange = exchange_of(told["exchange"])
+    base, _, quote = told["symbol"].partition("/")
+    exchange.set_markets([_spot_market(exchange, told["market"], told["symbol"], base, quote)])
+    exchange.fetch = lambda *_, **__: value
+    return exchange
 
 
 def _says_that_there_are_none(value: Any) -> bool:

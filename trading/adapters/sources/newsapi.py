@@ -18,16 +18,17 @@ from trading.adapters.sources.vendor import Vendor
 from trading.adapters.sources.words import SETTING, words_for, words_of
 from trading.errors import InputError, MissingColumnError, VendorRefusedError
 from trading.ingestion.payload import Cell
-from trading.ingestion.ports import Ask, Page
+from trading.ingestion.ports import Ask, Hole, Page
 from trading.ingestion.reader import Reader
 
 _KEY = "NEWSAPI_KEY"
 _PAGE = 100
 _LONGEST_QUERY = 500  # characters
 _REMOVED = "[Removed]"
+_ENDS = "the plan of this key ends before it (maximumResultsReached); ask for fewer days with --from and --to"
 
 
-def _pages(ask: Ask, cursor: str | None, calls: Calls) -> Iterator[Page]:
+def _pages(ask: Ask, cursor: str | None, calls: Calls) -> Iterator[Page | Hole]:
     """Yield the pages of each symbol in turn; a cursor is the symbol and the number of its next page."""
     symbol, _, next_page = (cursor or "").rpartition(" ")
     if cursor and symbol not in ask.symbols:
@@ -36,11 +37,15 @@ def _pages(ask: Ask, cursor: str | None, calls: Calls) -> Iterator[Page]:
         yield from _pages_of(ask, name, int(next_page) if name == symbol else 1, calls)
 
 
-def _pages_of(ask: Ask, symbol: str, number: int, calls: Calls) -> Iterator[Page]:
+def _pages_of(ask: Ask, symbol: str, number: int, calls: Calls) -> Iterator[Page | Hole]:
+    """Yield the pages of one symbol as far as the plan goes, and what is behind its end."""
     params = _params(ask, symbol, calls)
     reader = ask.reader("newsapi.articles", symbol=symbol)
     while number:  # a symbol's cursor is 0 after its last page
-        answer = _asked(calls, params | {"page": str(number)}, symbol, number)
+        answer = _asked(calls, params | {"page": str(number)})
+        if answer is None:
+            yield Hole(f"articles {symbol} from page {number} on", _ENDS)
+            return
         articles, total = _articles(answer.body), answer.value().get("totalResults")
         is_last = not articles or not isinstance(total, int) or number * _PAGE >= total
         after = 0 if is_last else number + 1
@@ -48,16 +53,14 @@ def _pages_of(ask: Ask, symbol: str, number: int, calls: Calls) -> Iterator[Page
         number = after
 
 
-def _asked(calls: Calls, params: Mapping[str, str], symbol: str, number: int) -> Answer:
+def _asked(calls: Calls, params: Mapping[str, str]) -> Answer | None:
+    """Return the answer, or None where the plan of the key ends before this page; other symbols have an end of their own."""
     try:
         return calls.json("/v2/everything", params, {"X-Api-Key": calls.secrets[_KEY]})
     except VendorRefusedError as error:
         if "maximumResultsReached" not in str(error):
             raise
-        raise VendorRefusedError(
-            f"expected page {number} of the articles about {symbol}, found that the plan of this key ends before it "
-            "(maximumResultsReached); the pages before are kept, ask for fewer days with --from and --to"
-        ) from error
+        return None
 
 
 def _params(ask: Ask, symbol: str, calls: Calls) -> dict[str, str]:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from trading.adapters.sources.calls import Calls
 from trading.errors import InputError
 from trading.ingestion.payload import Cell
-from trading.ingestion.ports import Ask, Page
+from trading.ingestion.ports import Ask, Hole, Page
 from trading.ingestion.reader import Adjustment, Kind, Mode, Reader
 
 
@@ -27,7 +27,8 @@ class Vendor:
         base_url: Where it answers; `TRADELOOM_<NAME>_URL` in the environment (without a colon's part) says another address.
         requests_per_minute: What it allows; requests of one process are paced by it.
         lag: From the close of a session (the end of an intraday bar) to when it could first give it.
-        pages: (ask, cursor of the last page that is here or None, calls) -> the pages after it, in a fixed order.
+        pages: (ask, cursor of the last page that is here or None, calls) -> the pages after it, in a fixed order; and
+            between them what it does not give of the ask.
         rows: (body, its reader) -> cells by our column names (`trading.ingestion.payload.COLUMNS`), one row each.
         adjustment: What its prices are; None where each page's reader says it.
         intervals: Bars that it has; empty where it has no prices.
@@ -46,7 +47,7 @@ class Vendor:
     base_url: str
     requests_per_minute: int
     lag: timedelta
-    pages: Callable[[Ask, str | None, Calls], Iterator[Page]]
+    pages: Callable[[Ask, str | None, Calls], Iterator[Page | Hole]]
     rows: Callable[[bytes, Reader], Iterable[Mapping[str, Cell]]]
     adjustment: Adjustment | None = "raw"
     intervals: tuple[str, ...] = ()
