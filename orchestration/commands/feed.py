@@ -109,6 +109,7 @@ class _Told:
 
 def _listen(vendor: Vendor, wanted: Subscription, terms: FeedTerms, told: _Told, stop: threading.Event) -> FeedReport:
     from trading.adapters.feeds.backfill import Backfill
+    from trading.adapters.feeds.chart_keeper import ChartKeeper
     from trading.adapters.feeds.events import FeedEvents
     from trading.adapters.feeds.payload_mover import PayloadMover
     from trading.adapters.feeds.publishing import FeedPublisher
@@ -123,7 +124,9 @@ def _listen(vendor: Vendor, wanted: Subscription, terms: FeedTerms, told: _Told,
     with ExitStack() as stack:
         calls = stack.enter_context(vendor.calls(os.environ))
         url, store = _engines(vendor)
+        events = FeedEvents(url, vendor.name, _now, told.event)
         stack.enter_context(PayloadMover(url, store))
+        stack.enter_context(ChartKeeper(url, lambda why: events.happened("refused", why=why)))
         publisher = stack.enter_context(
             FeedPublisher(stream, wanted.interval, wanted.symbols, database_url=url, object_store=store)
         )
@@ -132,7 +135,7 @@ def _listen(vendor: Vendor, wanted: Subscription, terms: FeedTerms, told: _Told,
             stream=stream,
             wanted=wanted,
             publisher=publisher,
-            events=FeedEvents(url, vendor.name, _now, told.event),
+            events=events,
             schedule=lambda now: Schedule.of(sessions(now)),
             backfill=Backfill(vendor, wanted.interval, calls, _now, url, store, stream.trades),
             address=stream.address(os.environ),

@@ -17,7 +17,9 @@ from stream_server import StreamServer, alpaca_greeting, binance_greeting, refus
 from vendor_server import Reply, Request, VendorServer, calls_to, json_reply
 
 from trading.adapters import fetch_log
+from trading.adapters.charts import declare
 from trading.adapters.feeds.backfill import Backfill
+from trading.adapters.feeds.chart_keeper import ChartKeeper
 from trading.adapters.feeds.events import FeedEvent, FeedEvents
 from trading.adapters.feeds.payload_mover import PayloadMover
 from trading.adapters.feeds.polling import PollingFeed
@@ -30,6 +32,7 @@ from trading.adapters.object_store import ObjectStore
 from trading.adapters.payload_rows import rows_of_payload
 from trading.adapters.wake_ups import WakeUps
 from trading.calendar import Session, Sessions
+from trading.chart_bars.chart import Chart
 from trading.errors import CredentialsError, VendorRefusedError, VendorUnavailableError
 from trading.feed.backoff import Backoff
 from trading.feed.silence import Schedule
@@ -318,6 +321,8 @@ def binance_newest(*numbers: int) -> Callable[[Request], Reply]:
 
 def test_trades_come_once_in_order_and_the_last_of_them_in_one_statement(open_desk: Callable[..., Desk]):
     desk = open_desk("ccxt:binance", binance_greeting())
+    declare(desk.url, Chart.of("tick", "2"), "ccxt:binance", ["BTC/USDT"])
+    desk.stack.enter_context(ChartKeeper(desk.url, lambda why: None, every=0.01))
     thread = desk.run(desk.feed(Subscription(("BTC/USDT",), "1m", ("trades",))))
     desk.pages.answer = binance_newest(1, 2, 3, 4, 5, 6)
     desk.server.say(binance_trade(1))
@@ -327,6 +332,9 @@ def test_trades_come_once_in_order_and_the_last_of_them_in_one_statement(open_de
     assert desk.conn.execute(LAST).fetchall() == [(str(number), "buy") for number in (6, 5, 4, 3, 2, 1)]
     assert next(one.was_quick for one in desk.batches) is False
     assert all(one.was_quick for one in desk.batches[1:])
+    desk.server.say(binance_trade(7), binance_trade(8))  # the quick way again, after which nobody ingests
+    bars = "select b.open from marts.active_charts c, marts.chart_bars_as_of(c.definition, c.source, c.symbol) b order by 1"
+    desk.waits_for(lambda: [float(row[0]) for row in desk.conn.execute(bars)] == [1.5, 3.5, 5.5, 7.5])
     desk.end(thread)
     assert desk.events() == ["connected", "backfilled", "stopped"]
     assert desk.server.heard == [{"method": "SUBSCRIBE", "params": ["btcusdt@trade"], "id": 1}]
