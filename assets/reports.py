@@ -40,13 +40,14 @@ def main_job_report(
     last = desk.explain_last_fill(session_ids)
     explanation = Explanation(*last) if last else None
     page = render(content, explanation, models=registered_models(registry))
-    path = write_page(page, reports / f"main-job-{scope.source}.html")
+    path = write_page(page, reports / f"main-job-{scope.source.replace(':', '-')}.html")
     return dg.MaterializeResult(
         metadata={
             "report": dg.MetadataValue.path(str(path)),
             "sessions": _sessions_table(content),
             "equity": dg.MetadataValue.md(equity_chart(content.curves, content.baseline)),
             "last_fill": dg.MetadataValue.md(explanation.text if explanation else "no fill"),
+            "last_fill_id": last[0] if last else "",
         }
     )
 

@@ -57,8 +57,7 @@ def days_there(scope: MarketScope, database_url: str) -> tuple[date, date]:
         days = [row[0] for row in found]
         if not days:
             raise InputError(
-                f"expected bars of {scope.source}, found none; bring them in with `tradeloom ingest prices --source "
-                f"{scope.source} --symbols ... --from ...`"
+                f"expected bars of {scope.source}, found none; add --symbols A,B --from 2022-01-01 to fetch them first"
             )
         scope.cut(conn)
     return days[0], days[-1]

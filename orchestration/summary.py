@@ -33,6 +33,7 @@ def summary_of(result: dg.ExecuteInProcessResult, source: str) -> Json:
         "buy_and_hold_return": content.baseline.total_return if content.baseline else None,
         "comparison": content.comparison,
         "last_fill": report.get("last_fill", ""),
+        "last_fill_id": report.get("last_fill_id", ""),
         "report": report.get("report", ""),
         "sessions_run": len(_metadata(result, SESSIONS)),
     }
@@ -70,14 +71,21 @@ def in_words(summary: Json) -> str:
             *_hindsight_lines(summary["comparison"]),
             "",
             "The last fill, explained",
-            *(f"  {line}" for line in str(summary["last_fill"]).splitlines()),
+            *_fill_lines(summary),
             *(revision_in_words(summary["revision"]) if "revision" in summary else []),
             "",
             f"Report: {summary['report']}",
             f"Run {summary['run_id']} took {summary['seconds']:.0f} s in all.",
-            "Open the UIs with: make up",
+            "Open the UIs with: tradeloom up",
         ]
     )
+
+
+def _fill_lines(summary: Json) -> list[str]:
+    if not summary["last_fill_id"]:
+        return ["  there is none; while `tradeloom up` runs, `tradeloom explain decision --last` says why"]
+    again = f"again, while `tradeloom up` runs: tradeloom explain fill {summary['last_fill_id']}"
+    return [f"  {line}" for line in (*str(summary["last_fill"]).splitlines(), again)]
 
 
 def _hindsight_lines(found: Json | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""`tradeloom demo`: the main job, end to end, on the sample or on the user's files, and what came of it."""
+"""`tradeloom demo`: the main job, end to end, on the sample, the user's files or a vendor's bars, and what came of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,12 @@ FILE = click.Path(path_type=Path)  # whether it can be read is said in one line,
 @click.option(
     "--prices", type=FILE, help="Your bars, CSV or Parquet: symbol, timestamp, open, high, low, close, volume."
 )
+@click.option("--source", default="", help="A vendor such as yfinance or ccxt:binance, with the bars that are there.")
 @click.option(
-    "--source", default="", help="A vendor such as yfinance, whose bars `tradeloom ingest` brought in before."
+    "--from",
+    "first",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Fetch the vendor's bars of --symbols since this day first.",
 )
 @click.option("--news", type=FILE, help="Your headlines, CSV or Parquet: id, published_at, symbols, headline, url.")
 @click.option("--symbols", default="", help="Comma-separated. Default: up to 12 of the file, the most complete first.")
@@ -40,6 +45,7 @@ FILE = click.Path(path_type=Path)  # whether it can be read is said in one line,
 def demo(
     prices: Path | None,
     source: str,
+    first: datetime | None,
     news: Path | None,
     symbols: str,
     universe: str,
@@ -62,15 +68,28 @@ def demo(
         click.echo(f"[{time.monotonic() - started:6.1f} s] {line}", file=told_to)
 
     scope = _scope(prices, source, news, symbols, universe, adjustment, calendar, columns)
+    fetch = _first_fetch(scope, first.date(), tell, as_json) if first else None
     days = None if scope.vendor else examined(scope)
     tell("starting the engines: PostgreSQL, S3, MLflow, oracle, analyst")
     with running_platform(ENGINES, os.environ, tell=tell) as endpoints:
         os.environ.update(endpoints.environment())
         write_instance(Home.resolve(os.environ))
+        if fetch:
+            fetch()
         with clear_errors():
             summary = _main_job(scope, days or days_there(scope, endpoints.postgres_url), tell)
     summary["seconds"] = round(time.monotonic() - started, 1)
     click.echo(json.dumps(summary, default=str) if as_json else in_words(summary))
+
+
+def _first_fetch(scope: MarketScope, first: date, tell: Callable[[str], None], quiet: bool) -> Callable[[], None]:
+    """Return what brings in the vendor's bars once the engines run; what is wrong with the question is said now."""
+    from orchestration.commands.bring import bring_in, refuse_what_cannot_be_had
+
+    if not scope.vendor:
+        raise InputError("expected --source VENDOR beside --from, found none; files and the sample have their own days")
+    refuse_what_cannot_be_had(scope.source, scope.symbols, first)
+    return partial(bring_in, scope.source, scope.symbols, first, tell, quiet=quiet)
 
 
 def _main_job(scope: MarketScope, days: tuple[date, date], tell: Callable[[str], None]) -> dict[str, Any]:

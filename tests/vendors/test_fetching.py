@@ -95,7 +95,7 @@ EXPECTED = [
 
 def test_every_page_is_a_batch_whose_payload_gives_its_rows_again(run, conn, store, database_url):
     scope = MarketScope(source="yfinance")
-    with pytest.raises(InputError, match="expected bars of yfinance, found none; bring them in with `tradeloom ingest"):
+    with pytest.raises(InputError, match="expected bars of yfinance, found none; add --symbols A,B --from"):
         days_there(scope, database_url)
     report, asked = run()
     with pytest.raises(InputError, match="expected at least 120 sessions"):  # what the main job wants

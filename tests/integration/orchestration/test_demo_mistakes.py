@@ -78,6 +78,12 @@ MISTAKES = [
     (["--prices", "good.csv", "--source", "yfinance"], "expected --prices FILE or --source VENDOR, found both"),
     (["--source", "files"], "expected a vendor of prices such as yfinance, found --source files"),
     (["--source", "rss"], "expected a vendor of prices such as yfinance, found --source rss"),
+    (["--from", "2024-01-01"], "expected --source VENDOR beside --from, found none"),
+    (["--prices", "good.csv", "--from", "2024-01-01"], "expected --source VENDOR beside --from, found none"),
+    (["--source", "yfinance", "--from", "2024-01-01"], "expected --symbols beside --from, found none"),
+    (["--source", "yfinance", "--symbols", "AAPL", "--from", "2199-01-01"], "found 0 since 2199-01-01; give an earlier"),
+    (["--source", "ccxt:moon", "--symbols", "A/B", "--from", "2024-01-01"], "expected an exchange that ccxt knows"),
+    (["--source", "alpaca", "--symbols", "AAPL", "--from", "2024-01-01"], "expected APCA_API_KEY_ID and APCA_API"),
 ]
 
 

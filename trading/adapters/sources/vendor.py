@@ -63,6 +63,8 @@ class Vendor:
         """Raise InputError where the vendor has no such kind or no such bars."""
         if kind not in self.kinds:
             raise InputError(f"expected one of {', '.join(self.kinds)} of {self.name}, found {kind} asked for")
+        if kind == "prices" and not self.intervals:
+            raise InputError(f"expected a source that has bars, such as ccxt:kraken, found {self.name} alone")
         if kind == "prices" and interval not in self.intervals:
             raise InputError(f"expected an interval of {', '.join(self.intervals)} of {self.name}, found {interval!r}")
 
