@@ -21,6 +21,7 @@ class ParityOutcome:
     Attributes:
         checked: What was computed again now; the next four counts are of these, or of all that was ever served.
         elsewhere: Equal, but served in another numeric environment, where bits are not promised.
+        kinds: Of each kind that was asked now (decision, served, sentiment, prediction, score), outcome -> how many.
         causes: Cause -> how many of those that differ have it.
         first_difference: The first of them, with its cause in words; None if none differs.
         is_excused: Everything that differs does so in another numeric environment only.
@@ -34,6 +35,7 @@ class ParityOutcome:
     differing: int
     served_in_all: int
     identical_in_all: int
+    kinds: dict[str, dict[str, int]]
     causes: dict[str, int]
     first_difference: dict[str, Any] | None
     is_excused: bool
@@ -83,6 +85,7 @@ def parity(
         "share_identical": outcome.identical_in_all / outcome.served_in_all if outcome.served_in_all else 1.0,
         "differing": outcome.differing,
         "elsewhere": outcome.elsewhere,
+        "kinds": outcome.kinds,
         "causes": outcome.causes,
         "first_difference": outcome.first_difference or {},
         "seconds": outcome.seconds,

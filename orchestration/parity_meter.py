@@ -21,18 +21,19 @@ class OfflineParity:
         from feature_store.store import FeatureStore
         from serving.explanation.analyst_answering import ask_analyst
         from serving.explanation.findings import Cause
-        from serving.explanation.parity import measure
+        from serving.explanation.parity import Sources, measure
+        from serving.explanation.score_answering import ask_scores
 
         engines = {"TRADELOOM_POSTGRES_URL": self.warehouse.url, "TRADELOOM_MLFLOW_URL": self.registry.tracking_uri}
         with closing(FeatureStore(self.warehouse.url)) as features:
-            found = measure(
+            sources = Sources(
                 self.warehouse.connection,
                 features,
                 self.registry,
-                partial(ask_analyst, settings=engines),
-                full=full,
-                trace_id=trace_id,
+                ask_analyst=partial(ask_analyst, settings=engines),
+                ask_scores=partial(ask_scores, settings=engines),
             )
+            found = measure(sources, full=full, trace_id=trace_id)
         return ParityOutcome(
             parity_id=found.parity_id,
             mode=found.mode,
@@ -42,6 +43,7 @@ class OfflineParity:
             differing=found.differing,
             served_in_all=found.served_in_all,
             identical_in_all=found.identical_in_all,
+            kinds=found.kinds,
             causes=found.causes,
             first_difference=found.first_difference,
             is_excused=set(found.causes) <= {str(Cause.ENVIRONMENT_DIFFERS)},

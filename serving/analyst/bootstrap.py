@@ -9,9 +9,11 @@ from feature_store.llm_calls import WarehouseCalls
 from serving.analyst import metrics
 from serving.analyst.heads import RegisteredHeads
 from serving.analyst.judging import Analyst
+from serving.analyst.recording import Scorings
 from serving.environment import positive_number, required
 from serving.following import AliasFollower, VersionCache
 from serving.warehouse import WarehouseConnections
+from trading.adapters.served_models import ServedModelIds
 from trading.errors import InputError
 from trading.learners.environment import numeric_environment
 from trading.sentiment.llm import LlmScorer, LlmSettings
@@ -60,13 +62,16 @@ def assemble(settings: AnalystSettings) -> Analyst:
     heads = RegisteredHeads(settings.mlflow_url, settings.model)
     versions: VersionCache[HeadScorer] = VersionCache(heads)
     calls = WarehouseCalls(settings.postgres_url)
+    warehouse = WarehouseConnections(settings.postgres_url, "tradeloom-analyst")
+    environment = numeric_environment()
     return Analyst(
-        warehouse=WarehouseConnections(settings.postgres_url, "tradeloom-analyst"),
+        warehouse=warehouse,
         embeddings=heads.embeddings,
         versions=versions,
         follower=AliasFollower(heads, versions, settings.alias, settings.poll_seconds, metrics.swapped),
         llm=None if settings.llm is None else LlmScorer(settings.llm, calls),
-        environment=numeric_environment(),
+        environment=environment,
+        scorings=Scorings(warehouse, versions, settings.model, environment, ServedModelIds(warehouse.connect)),
     )
 
 

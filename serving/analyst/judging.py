@@ -6,6 +6,7 @@ language model if the service was given one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +16,7 @@ from langchain_core.runnables import Runnable
 from feature_store.retriever import NewsRetriever
 from feature_store.vectors import Judged, NewsWindow, daily_sentiment, decision_time, retrieve_by_id
 from serving.analyst.heads import PinnedHead
+from serving.analyst.recording import Scorings
 from serving.analyst.wire import ScoreRequest, Scores, Sentiment, SentimentRequest, UsedItem
 from serving.following import AliasFollower, VersionCache
 from serving.refusals import NotReady
@@ -38,6 +40,7 @@ class Analyst:
     follower: AliasFollower[HeadScorer]
     llm: LlmScorer | None
     environment: dict[str, str]
+    scorings: Scorings
 
     def sentiment(self, asked: SentimentRequest) -> Sentiment:
         """Return the sentiment of a symbol.
@@ -85,9 +88,13 @@ class Analyst:
             record_sentiment(conn, row)
 
     def score(self, asked: ScoreRequest) -> Scores:
-        """Return one score and one label per text."""
-        scorer = self._scorer(None, asked.scorer_version)
-        verdicts = scorer.score([Text(text) for text in asked.texts])
+        """Return one score and one label per text; `scorings` keeps them."""
+        return self.scores(asked.texts, None, asked.scorer_version)
+
+    def scores(self, texts: Sequence[str], name: str | None, version: str | None) -> Scores:
+        """Return one score and one label per text by a scorer; None: the service's own, the version in service."""
+        scorer = self._scorer(name, version)
+        verdicts = scorer.score([Text(text) for text in texts])
         return Scores(
             scores=[verdict.score for verdict in verdicts],
             labels=[verdict.label for verdict in verdicts],

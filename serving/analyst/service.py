@@ -86,6 +86,7 @@ class Analyst:
     def score(self, asked: ScoreRequest, /) -> Scores:
         """Score texts, each by itself."""
         scores = self._analyst.score(asked)
+        self._analyst.scorings.keep(asked.texts, scores)
         for label in scores.labels:
             self._metrics.texts().labels(label).inc()
         return scores

@@ -1,20 +1,20 @@
-"""Asks the analyst its recorded questions again, in a process whose numeric environment is pinned before any import.
+"""Asks the analyst its recorded questions again, in a pinned process (pinned.py).
 
 The analyst is the service's own, without HTTP: retrieval as known then, stored scores, and the pinned head for what had
-none. Run as a module this file is that process; scores travel as hexadecimal text, which loses nothing.
+none. Run as a module this file is that process.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trading.errors import EngineError, ModelError, TradeloomError
+from serving.explanation.pinned import ask_pinned
+from trading.errors import EngineError, TradeloomError
 
 Items = list[tuple[int, float]]
 
@@ -35,25 +35,8 @@ def ask_analyst(
     Raises:
         ModelError: the process failed, or gave no answer in time.
     """
-    from trading.learners.environment import pin_numeric_environment
-
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "serving.explanation.analyst_answering"],
-            input=json.dumps([dict(question) for question in questions]),
-            env={**os.environ, **pin_numeric_environment({}), **settings},
-            capture_output=True,
-            text=True,
-            timeout=timeout_seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ModelError(f"expected the analyst to answer within {timeout_seconds:g} s, found silence") from error
-    if done.returncode != 0:
-        raise ModelError(
-            f"expected the analyst to answer, found: {(done.stderr.strip() or 'nothing').splitlines()[-1]}"
-        )
-    answer = json.loads(done.stdout)
+    asked = [dict(question) for question in questions]
+    answer = ask_pinned(__name__, asked, settings, who="analyst", timeout_seconds=timeout_seconds)
     return AnalystAnswers([_read(one) for one in answer["answers"]], answer["environment"])
 
 

@@ -1,21 +1,23 @@
-"""Asks models their stored vectors again, in a process whose numeric environment is pinned before anything is imported.
+"""Asks models their stored vectors again, in a pinned process (pinned.py).
 
-`ask_again` starts that process, hands it the models' bytes and the vectors, and reads bits back (floats go as
-hexadecimal text, which loses nothing). Run as a module this file is that process. Nothing here knows a database.
+`ask_again` hands it the models' bytes and the vectors, and reads bits back. Run as a module this file is that process.
+Nothing here knows a database.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trading.errors import ModelError, TradeloomError
+from serving.explanation.pinned import ask_pinned
+from trading.errors import TradeloomError
+
+if TYPE_CHECKING:
+    from trading.ports import DecisionModel
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,6 @@ def ask_again(models: Mapping[str, Asked], *, timeout_seconds: float = 300.0) ->
     Raises:
         ModelError: the process failed, or gave no answer in time.
     """
-    from trading.learners.environment import pin_numeric_environment
-
     question = {
         name: {
             "kind": asked.kind,
@@ -51,22 +51,7 @@ def ask_again(models: Mapping[str, Asked], *, timeout_seconds: float = 300.0) ->
         }
         for name, asked in models.items()
     }
-    environment = {**os.environ, **pin_numeric_environment({})}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "serving.explanation.answering"],
-            input=json.dumps(question),
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout_seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ModelError(f"expected the models to answer within {timeout_seconds:g} s, found silence") from error
-    if done.returncode != 0:
-        raise ModelError(f"expected the models to answer, found: {(done.stderr.strip() or 'nothing').splitlines()[-1]}")
-    answer = json.loads(done.stdout)
+    answer = ask_pinned(__name__, question, {}, who="models", timeout_seconds=timeout_seconds)
     by_model = {
         name: [None if one is None else (one[0], float.fromhex(one[1])) for one in answers]
         for name, answers in answer["answers"].items()
@@ -85,18 +70,26 @@ def _answer(question: dict[str, Any]) -> dict[str, Any]:
 
 def _answers_of(asked: dict[str, Any]) -> list[tuple[int, str] | None]:
     """One vector that was tampered with must not keep the others from being answered: asked again, one by one."""
-    import numpy as np
-
     from trading.learners.loading import model_from_bytes
 
-    numbers = [[float.fromhex(value) for value in vector] for vector in asked["vectors"]]
+    vectors = [[float.fromhex(value) for value in vector] for vector in asked["vectors"]]
     try:
         model = model_from_bytes(asked["kind"], base64.b64decode(asked["payload"]))
-        decisions = model.decide(np.array(numbers, dtype=np.float64)) if numbers else []
     except (TradeloomError, ValueError):
-        if len(numbers) == 1:
-            return [None]
-        return [answer for vector in asked["vectors"] for answer in _answers_of({**asked, "vectors": [vector]})]
+        return [None] * len(vectors)
+    together = _decided(model, vectors)
+    if None not in together:
+        return together
+    return [answer for vector in vectors for answer in _decided(model, [vector])]
+
+
+def _decided(model: DecisionModel, vectors: list[list[float]]) -> list[tuple[int, str] | None]:
+    import numpy as np
+
+    try:
+        decisions = model.decide(np.array(vectors, dtype=np.float64)) if vectors else []
+    except (TradeloomError, ValueError):
+        return [None] * len(vectors)
     return [(int(decision.action), float(decision.confidence).hex()) for decision in decisions]
 
 

@@ -33,7 +33,7 @@ MEANING = {
     Cause.DATA_REVISED: "the data beneath gives another row for the same question, or the served row is not made of it",
     Cause.VECTOR_DIFFERS: "the vector that was served is not the one that its feature row makes",
     Cause.MODEL_UNUSABLE: "the model version is gone, or its weights are not the recorded ones",
-    Cause.ANSWER_DIFFERS: "the model answers the same vector otherwise, in the same environment",
+    Cause.ANSWER_DIFFERS: "the model answers the same question otherwise, in the same environment",
     Cause.ENVIRONMENT_DIFFERS: "the model answers otherwise, in another numeric environment",
     Cause.SENTIMENT_DIFFERS: "the analyst's score or its items are not those that the news gives",
 }
@@ -45,3 +45,8 @@ class Finding:
 
     cause: Cause
     what: str
+
+
+def record_changed() -> Finding:
+    """Return that a record says something else than its hash."""
+    return Finding(Cause.RECORD_CHANGED, "the stored record was changed: its hash is not that of its columns")

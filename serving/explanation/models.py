@@ -5,7 +5,7 @@ decisions.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -74,11 +74,15 @@ class Models:
     def weight_differences(self, decision: StoredDecision) -> list[str]:
         """Return how the version's weights differ from those that the decision recorded."""
         row = decision.row
-        version = self.version(row.model_name, row.model_version)
+        return self.version_problems(row.model_name, row.model_version, row.weights_sha256)
+
+    def version_problems(self, name: str, number: str, weights_sha256: str) -> list[str]:
+        """Return why a version cannot be asked again: it is gone, or its weights are not the recorded ones."""
+        version = self.version(name, number)
         if version.loaded is None:
-            return [f"{row.model_name} version {row.model_version}: {version.problem}"]
+            return [f"{name} version {number}: {version.problem}"]
         found = hashlib.sha256(version.loaded.payload).hexdigest()
-        return [] if found == row.weights_sha256 else [f"expected weights {row.weights_sha256}, found {found}"]
+        return [] if found == weights_sha256 else [f"expected weights {weights_sha256}, found {found}"]
 
     def ask(self, decisions: Iterable[StoredDecision]) -> None:
         """Ask every model the stored vectors of all these decisions again, in one pinned process."""
@@ -115,23 +119,35 @@ class Models:
         found = [Finding(Cause.MODEL_UNUSABLE, what) for what in self.weight_differences(decision)]
         if row.vector is None:
             return found
-        if row.decision_id not in self._answers:
-            return found or [Finding(Cause.ANSWER_DIFFERS, "the model gave no answer")]
-        action, confidence = self._answers[row.decision_id]
-        recorded = -1.0 if row.confidence is None else row.confidence
-        is_same = self.is_same_environment(decision)
-        tolerance = 0.0 if is_same else CONFIDENCE_TOLERANCE
-        if action != row.action or not abs(confidence - recorded) <= tolerance:  # so that NaN differs
-            recorded_as = f"{row.action} ({row.confidence!r})"
-            what = f"the model answers {action} ({confidence!r}), the decision was {recorded_as}"
-            found.append(Finding(Cause.ANSWER_DIFFERS if is_same else Cause.ENVIRONMENT_DIFFERS, what))
-        return found
+        answer = self._answers.get(row.decision_id)
+        if answer is None and found:
+            return found
+        return [*found, *answer_findings(answer, row.action, row.confidence, self.is_same_environment(decision))]
 
-    def _question(self, decisions: list[StoredDecision]) -> Asked:
-        row = decisions[0].row
-        loaded = self.version(row.model_name, row.model_version).loaded
+    def question(self, name: str, number: str, vectors: Sequence[Sequence[float]]) -> Asked:
+        """Return what asks a version these vectors."""
+        loaded = self.version(name, number).loaded
         return Asked(
             kind="" if loaded is None else loaded.card.kind,
             payload=b"" if loaded is None else loaded.payload,
-            vectors=[decision.row.vector or () for decision in decisions],
+            vectors=vectors,
         )
+
+    def _question(self, decisions: list[StoredDecision]) -> Asked:
+        row = decisions[0].row
+        return self.question(row.model_name, row.model_version, [one.row.vector or () for one in decisions])
+
+
+def answer_findings(
+    answer: tuple[int, float] | None, action: int | None, confidence: float | None, is_same: bool
+) -> list[Finding]:
+    """Return how an answer differs from the recorded one; `is_same`: bits are promised to be equal here."""
+    if answer is None:
+        return [Finding(Cause.ANSWER_DIFFERS, "the model gave no answer")]
+    action_now, confidence_now = answer
+    recorded = -1.0 if confidence is None else confidence
+    tolerance = 0.0 if is_same else CONFIDENCE_TOLERANCE
+    if action_now == action and abs(confidence_now - recorded) <= tolerance:  # so that NaN differs
+        return []
+    what = f"the model answers {action_now} ({confidence_now!r}), it was {action} ({confidence!r})"
+    return [Finding(Cause.ANSWER_DIFFERS if is_same else Cause.ENVIRONMENT_DIFFERS, what)]

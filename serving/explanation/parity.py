@@ -1,17 +1,16 @@
 """Parity, measured: everything that was served is computed again offline, and the share that is identical to the bit.
 
 Per answer: the feature row (asked again, hashed again, computed again from raw), the vector that it makes, the model's
-answer to the stored vector, and the analyst's score and items; the analyst's answers outside sessions too. What was
-found identical under one environment is not asked again under it, unless everything is asked for. The result is a row
-of `trading.parity_runs`.
+answer to the stored vector, and the analyst's score and items; the analyst's answers outside sessions too, and those of
+/predict and /score, whose input is recorded. What was found identical under one environment is not asked again under
+it, unless everything is asked for. The result is a row of `trading.parity_runs`.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -22,43 +21,29 @@ from psycopg.types.json import Jsonb
 
 from feature_store.store import FeatureStore
 from serving.explanation.answering import ask_again
+from serving.explanation.compared import DIFFERS, ELSEWHERE, IDENTICAL, Compared, Tally
 from serving.explanation.feature_rows import FeatureReplay
-from serving.explanation.findings import Cause, Finding
+from serving.explanation.findings import record_changed
+from serving.explanation.kept_answers import TABLES, AnswerKind, predictions_in, scores_in
 from serving.explanation.models import Models, VersionRegistry
-from serving.explanation.sentiments import AnalystReplay, AskAnalyst, ServedAnswer, answers_again
+from serving.explanation.predictions import predictions_again
+from serving.explanation.scores import AskScores, scores_again
+from serving.explanation.sentiments import AnalystReplay, AskAnalyst, answers_again
 from serving.explanation.served import Served, outstanding, services_of
+from serving.explanation.spans import Range, Span, Spans, newest_settled, outstanding_ranges, record_spans
 
 Connect = Callable[[], AbstractContextManager[psycopg.Connection]]
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One answer after its check: `outcome` is identical, elsewhere (another numeric environment) or differs."""
+class Sources:
+    """What everything is computed again from; `ask_analyst` and `ask_scores` ask in processes of their own."""
 
-    served: Served | ServedAnswer
-    outcome: str
-    findings: Sequence[Finding]
-
-    @property
-    def cause(self) -> Cause | None:
-        """The first cause found: what it rests on comes before it."""
-        return self.findings[0].cause if self.findings else None
-
-    @property
-    def detail(self) -> str | None:
-        """All that was found, in words."""
-        return "; ".join(finding.what for finding in self.findings) or None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the answer and what is wrong with it as JSON can hold it."""
-        return {
-            "kind": self.served.kind,
-            "id": self.served.subject_id,
-            "symbol": self.served.symbol,
-            "as_of": self.served.as_of.isoformat(),
-            "cause": self.cause,
-            "detail": self.detail,
-        }
+    connect: Connect
+    features: FeatureStore
+    registry: VersionRegistry
+    ask_analyst: AskAnalyst
+    ask_scores: AskScores
 
 
 @dataclass(frozen=True)
@@ -74,56 +59,92 @@ class Measured:
     differing: int
     served_in_all: int
     identical_in_all: int
+    kinds: dict[str, dict[str, int]]
     causes: dict[str, int]
     first_difference: dict[str, Any] | None
     seconds: float
 
 
-def measure(
-    connect: Connect,
-    features: FeatureStore,
-    registry: VersionRegistry,
-    ask_analyst: AskAnalyst,
-    *,
-    full: bool,
-    trace_id: str,
-) -> Measured:
+def measure(sources: Sources, *, full: bool, trace_id: str) -> Measured:
     """Compute again what was served and was not found identical yet (everything, if `full`), and record the result.
+
+    Runs wait for each other.
 
     Raises:
         EngineUnavailableError: an engine does not answer; nothing is recorded then.
     """
+    with sources.connect() as turn:
+        turn.execute("lock table trading.parity_runs in share update exclusive mode")
+        return _measured(sources, full=full, trace_id=trace_id)
+
+
+def _measured(sources: Sources, *, full: bool, trace_id: str) -> Measured:
     started = time.monotonic()
-    with connect() as conn:
+    with sources.connect() as conn:
         facts = _environment(conn)
         environment = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         served, sentiments = outstanding(conn, environment, full=full)
-        compared = _compared(conn, features, registry, served)
-        before = conn.execute(
-            "select count(*), count(*) filter (where outcome = 'identical') from trading.parity_of(%s)", (environment,)
-        ).fetchone()
-    assert before is not None, "an aggregate always has a row"
-    again = answers_again(sentiments, ask_analyst)
-    compared += [_outcome(one, *found) for one, found in zip(sentiments, again, strict=True)]
-    outcomes = Counter(one.outcome for one in compared)
-    identical_before = 0 if full else before[1]
-    differing = [one for one in compared if one.outcome == "differs"]
-    run = {
+        compared = _compared(conn, sources.features, sources.registry, served)
+        newest = {kind: newest_settled(conn, kind) for kind in TABLES}
+        ranges = {kind: outstanding_ranges(conn, environment, kind, newest[kind], full=full) for kind in TABLES}
+        in_all, identical_before = _standing(conn, environment, newest)
+    again = answers_again(sentiments, sources.ask_analyst)
+    compared += [Compared.of(one, *found) for one, found in zip(sentiments, again, strict=True)]
+    tally = Tally()
+    tally.add(compared)
+    spans = _spans(sources, ranges, tally)
+    run: dict[str, Any] = {
         "mode": "full" if full else "new",
         "environment": environment,
-        "checked": len(compared),
-        "identical": outcomes["identical"],
-        "elsewhere": outcomes["elsewhere"],
-        "differing": len(differing),
-        "served_in_all": before[0],
-        "identical_in_all": identical_before + outcomes["identical"],
-        "causes": dict(Counter(str(one.cause) for one in differing)),
-        "first_difference": differing[0].to_dict() if differing else None,
+        "checked": tally.checked,
+        "identical": tally.count(IDENTICAL),
+        "elsewhere": tally.count(ELSEWHERE),
+        "differing": tally.count(DIFFERS),
+        "served_in_all": in_all,
+        "identical_in_all": (0 if full else identical_before) + tally.count(IDENTICAL),
+        "kinds": {kind: dict(counts) for kind, counts in tally.kinds.items()},
+        "causes": dict(tally.causes),
+        "first_difference": tally.first.to_dict() if tally.first else None,
         "seconds": time.monotonic() - started,
     }
-    with connect() as conn:
+    with sources.connect() as conn:
         parity_id = _record(conn, run, facts, trace_id, compared)
+        record_spans(conn, parity_id, spans)
     return Measured(parity_id=parity_id, **run)
+
+
+def _standing(conn: psycopg.Connection, environment: str, newest: Mapping[AnswerKind, int]) -> tuple[int, int]:
+    """Return how much was ever served, and how much of it is known to be identical under this environment."""
+    found = conn.execute(
+        "select count(*), count(*) filter (where outcome = 'identical') from trading.parity_of(%s)", (environment,)
+    ).fetchone()
+    spans = conn.execute("select trading.identical_answers(%s)", (environment,)).fetchone()
+    assert found is not None, "an aggregate always has a row"
+    assert spans is not None, "so has a sum"
+    kept = [
+        conn.execute(f"select count(*) from {table} where served_id <= %s", (newest[kind],)).fetchone()
+        for kind, table in TABLES.items()
+    ]
+    return found[0] + sum(one[0] for one in kept if one is not None), found[1] + spans[0]
+
+
+def _spans(sources: Sources, ranges: Mapping[AnswerKind, Sequence[Range]], tally: Tally) -> list[Span]:
+    """Ask the answers of /predict and /score in these ranges again, block by block; count them too."""
+    spans, models = Spans(), Models(sources.registry)
+
+    def take(kind: AnswerKind, block: Sequence[Any], compared: list[Compared]) -> None:
+        tally.add(compared)
+        spans.add(kind, zip((one.served_id for one in block), compared, strict=True))
+
+    for one in ranges["prediction"]:
+        for block in predictions_in(sources.connect, one.first_id, one.last_id):
+            take("prediction", block, predictions_again(block, models))
+        spans.end_range()
+    for one in ranges["score"]:
+        for requests in scores_in(sources.connect, one.first_id, one.last_id):
+            take("score", requests, scores_again(requests, sources.ask_scores))
+        spans.end_range()
+    return spans.done
 
 
 def _environment(conn: psycopg.Connection) -> dict[str, str]:
@@ -151,20 +172,13 @@ def _compared(
 
 def _compare(served: Served, models: Models, features: FeatureReplay, analyst: AnalystReplay) -> Compared:
     decision = served.decision
-    changed = "the stored record was changed: its hash is not that of its columns"
     found = [
-        *([] if served.is_intact else [Finding(Cause.RECORD_CHANGED, changed)]),
+        *([] if served.is_intact else [record_changed()]),
         *features.findings(decision),
         *models.findings(decision),
         *analyst.findings(decision),
     ]
-    return _outcome(served, found, models.is_same_environment(decision))
-
-
-def _outcome(served: Served | ServedAnswer, found: Sequence[Finding], is_same_environment: bool) -> Compared:
-    if found:
-        return Compared(served, "differs", found)
-    return Compared(served, "identical" if is_same_environment else "elsewhere", [])
+    return Compared.of(served, found, models.is_same_environment(decision))
 
 
 def _record(
@@ -172,6 +186,7 @@ def _record(
 ) -> int:
     values = {
         **run,
+        "kinds": Jsonb(run["kinds"]),
         "causes": Jsonb(run["causes"]),
         "first_difference": None if run["first_difference"] is None else Jsonb(run["first_difference"]),
         "environment_facts": Jsonb(facts),

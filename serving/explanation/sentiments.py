@@ -15,7 +15,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from serving.explanation.analyst_answering import AnalystAnswers
-from serving.explanation.findings import Cause, Finding
+from serving.explanation.findings import Cause, Finding, record_changed
 from serving.explanation.stored import StoredDecision
 from trading.adapters.served_sentiments import COLUMNS, ServedSentiment
 from trading.learners.environment import environment_differences
@@ -125,8 +125,7 @@ def answers_again(served: Sequence[ServedAnswer], ask: AskAnalyst) -> list[tuple
 
 def _compared(served: ServedAnswer, answer: Any, is_same: bool) -> tuple[list[Finding], bool]:
     row = served.row
-    changed = "the stored record was changed: its hash is not that of its columns"
-    found = [] if served.is_intact else [Finding(Cause.RECORD_CHANGED, changed)]
+    found = [] if served.is_intact else [record_changed()]
     if isinstance(answer, str):
         return [*found, Finding(Cause.MODEL_UNUSABLE, answer)], is_same
     score, items = answer

@@ -10,6 +10,7 @@ from serving.environment import positive_number, required
 from serving.following import AliasFollower, VersionCache
 from serving.oracle import metrics
 from serving.oracle.deciding import Oracle
+from serving.oracle.recording import Predictions
 from serving.oracle.traders import RegisteredTraders, Trader
 from serving.warehouse import WarehouseConnections
 from trading.learners.environment import numeric_environment
@@ -53,11 +54,14 @@ def assemble(settings: OracleSettings) -> Oracle:
     """Return the oracle; nothing is connected yet, so it can be made while every engine is gone."""
     traders = RegisteredTraders(settings.mlflow_url, settings.model)
     versions: VersionCache[Trader] = VersionCache(traders)
+    warehouse = WarehouseConnections(settings.postgres_url, "tradeloom-oracle")
+    environment = numeric_environment()
     return Oracle(
         traders=traders,
         versions=versions,
         follower=AliasFollower(traders, versions, settings.alias, settings.poll_seconds, metrics.swapped),
         store=FeatureStore(settings.postgres_url),
-        warehouse=WarehouseConnections(settings.postgres_url, "tradeloom-oracle"),
-        environment=numeric_environment(),
+        warehouse=warehouse,
+        environment=environment,
+        predictions=Predictions.into(warehouse, environment),
     )

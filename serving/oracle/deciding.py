@@ -17,7 +17,7 @@ from feature_store.rows import FeatureRow
 from feature_store.services import FeatureService
 from feature_store.store import FeatureStore
 from serving.following import AliasFollower, Served, VersionCache
-from serving.oracle.recording import served_vectors
+from serving.oracle.recording import Predictions, served_vectors
 from serving.oracle.traders import RegisteredTraders, Trader
 from serving.oracle.wire import (
     STATE_WITHOUT_SENTIMENT,
@@ -53,6 +53,7 @@ class Oracle:
     store: FeatureStore
     warehouse: WarehouseConnections
     environment: dict[str, Any]
+    predictions: Predictions
 
     def trader(self, version: str | None, alias: str | None) -> Trader:
         """Return the model that shall answer: the pinned one, an alias's, or the one that is followed.
@@ -68,7 +69,7 @@ class Oracle:
         return self._served().model
 
     def predict(self, trader: Trader, state: Sequence[float]) -> Prediction:
-        """Return the decision for one raw state of five or six numbers."""
+        """Return the decision for one raw state of five or six numbers; `predictions` keeps it."""
         full = [*state, 0.0] if len(state) == STATE_WITHOUT_SENTIMENT else state
         (decision,) = trader.model.decide(np.array([full], dtype=np.float64))
         return Prediction(action=int(decision.action), confidence=float(decision.confidence))

@@ -1,16 +1,22 @@
-"""What /decide answered, as rows that parity can compute again.
+"""What /decide and /predict answered, as rows that parity can compute again.
 
 A session keeps the answers that it gets as its decisions; whoever else asks has them recorded here, before they are
-given: one insert per request, which does not wait for the disk.
+given, by inserts that do not wait for the disk: one per request of /decide, one for all requests of /predict that wait
+at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
+from serving.grouped_writes import GroupedWrites
 from serving.oracle.traders import Trader
-from serving.oracle.wire import DecideItem, SymbolDecision
+from serving.oracle.wire import DecideItem, Prediction, SymbolDecision
+from serving.warehouse import WarehouseConnections
+from trading.adapters.served_models import ServedModel, ServedModelIds
+from trading.adapters.served_predictions import PredictionLog, ServedPrediction
 from trading.adapters.served_vectors import ServedVector
 from trading.telemetry import current_trace_id
 
@@ -53,3 +59,41 @@ def _row(trader: Trader, item: DecideItem, decision: SymbolDecision, served_at: 
         trace_id=current_trace_id(),
         served_at=served_at,
     )
+
+
+@dataclass
+class Predictions:
+    """Keeps the answers of /predict of one oracle."""
+
+    writes: GroupedWrites[ServedPrediction]
+    environment: Mapping[str, str]
+    _models: dict[tuple[str, str], ServedModel] = field(default_factory=dict)
+
+    @classmethod
+    def into(cls, warehouse: WarehouseConnections, environment: Mapping[str, str]) -> Predictions:
+        """Return one that writes to `warehouse`; nothing is connected yet."""
+        log = PredictionLog(warehouse.connect, ServedModelIds(warehouse.connect))
+        return cls(GroupedWrites(log.write), environment)
+
+    async def keep(self, trader: Trader, state: Sequence[float], answer: Prediction) -> None:
+        """Return when the answer is recorded.
+
+        Raises:
+            EngineUnavailableError: the warehouse cannot be written to; the answer is not given then.
+        """
+        await self.writes.add(
+            ServedPrediction(
+                model=self._model(trader),
+                state=state,
+                action=answer.action,
+                confidence=answer.confidence,
+                trace_id=current_trace_id(),
+                served_at=datetime.now(UTC),
+            )
+        )
+
+    def _model(self, trader: Trader) -> ServedModel:
+        key = (trader.version, trader.weights_sha256)
+        if key not in self._models:
+            self._models[key] = ServedModel(trader.name, *key, self.environment)
+        return self._models[key]

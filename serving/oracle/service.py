@@ -81,6 +81,7 @@ class Oracle:
         else:  # the registry may have to be asked: not on the event loop
             trader = await anyio.to_thread.run_sync(self._oracle.trader, asked.model_version, asked.alias)
         prediction = self._oracle.predict(trader, asked.state)
+        await self._oracle.predictions.keep(trader, asked.state, prediction)
         self._metrics.decided(trader.version, prediction.action)
         return prediction
 

@@ -19,6 +19,7 @@ GOOD = ParityOutcome(
     differing=0,
     served_in_all=10,
     identical_in_all=10,
+    kinds={"prediction": {"identical": 4}},
     causes={},
     first_difference=None,
     is_excused=True,
@@ -76,6 +77,7 @@ def test_the_check_fails_where_one_differs(outcome: ParityOutcome, passed: bool,
     assert (check.check_name, check.passed) == (IDENTICAL, passed)
     assert severity in (None, check.severity)
     assert check.metadata["causes"].value == outcome.causes
+    assert metadata["kinds"] == {"prediction": {"identical": 4}}
     assert metadata["share_identical"] == outcome.identical_in_all / 10
 
 

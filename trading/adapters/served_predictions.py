@@ -1,0 +1,64 @@
+"""`trading.served_predictions`: what the oracle's /predict was asked and answered, so that parity covers it too.
+
+The row and its identity, and the writing of it. Reading back what is computed again lives in serving/explanation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from trading.adapters.served_models import Connect, ServedModel, ServedModelIds
+from trading.identity import row_hash
+
+_INSERT = """
+insert into trading.served_predictions (
+    served_model_id, state, action, confidence, trace_id, served_at, row_hash
+)
+values (%s, %s, %s, %s, %s, %s, %s)
+"""
+
+
+@dataclass(frozen=True)
+class ServedPrediction:
+    """One answer: `state` as it was sent, five or six numbers in raw units.
+
+    `trace_id` and `served_at` are for people and no part of the identity.
+    """
+
+    model: ServedModel
+    state: Sequence[float]
+    action: int
+    confidence: float
+    trace_id: str
+    served_at: datetime
+
+    @property
+    def row_hash(self) -> bytes:
+        """The identity of this answer."""
+        return row_hash([self.model.row_hash, len(self.state), *self.state, self.action, self.confidence])
+
+
+@dataclass(frozen=True)
+class PredictionLog:
+    """Writes answers to one warehouse."""
+
+    connect: Connect
+    ids: ServedModelIds
+
+    def write(self, served: Sequence[ServedPrediction]) -> None:
+        """Write answers in one transaction, which does not wait for the disk (docs/decisions/0125).
+
+        Raises:
+            EngineUnavailableError: the warehouse does not answer; none of them is written.
+        """
+        rows = [_values(one, self.ids.of(one.model)) for one in served]
+        with self.connect() as conn, conn.pipeline(), conn.cursor() as cursor:
+            cursor.execute("set local synchronous_commit = off")
+            cursor.executemany(_INSERT, rows)
+
+
+def _values(one: ServedPrediction, model_id: int) -> tuple[object, ...]:
+    state = [float(value) for value in one.state]
+    return (model_id, state, one.action, one.confidence, one.trace_id, one.served_at, one.row_hash)
