@@ -69,6 +69,7 @@ select
     %(source)s, s.symbol, s.interval, s.timestamp, s.open, s.high, s.low, s.close, s.volume, %(adjustment)s,
     s.nominal_at, {_KNOWN_AT}, %(watermark)s, %(batch_id)s, case when {{later}} then s.later_hash else s.row_hash end
 {_NEW}
+order by s.symbol, s.interval, s.timestamp
 """
 
 
@@ -108,6 +109,8 @@ def compare(conn: psycopg.Connection, batch: Batch, staged: int, watermark: int)
         conn.execute("analyze staged_bars")  # a temporary table has no statistics, and the join is planned by them
     about = _about(batch, watermark)
     conn.execute(_KNOWN, about)
+    if staged >= _MANY_ROWS:
+        conn.execute("analyze known_bars")
     found = conn.execute(_filled(_SUMMARY, batch), about).fetchall()
     since: dict[str, datetime] = {}
     for symbol, _, known_at, _, _ in found:

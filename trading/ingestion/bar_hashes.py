@@ -1,7 +1,7 @@
 """The identities of many bars at once: what `RawRow.hash_when_known` gives for each.
 
 The canonical bytes of a value are those of `trading.identity`: what is the same in many rows is made by it once, the
-decimals are put together as columns of text, and only the sha256 itself is taken row by row.
+rest is put together as columns of bytes, and only the sha256 itself is taken row by row.
 """
 
 from __future__ import annotations
@@ -21,42 +21,55 @@ _DECIMAL_TAG = "d\x00\x00\x00"
 
 def bar_hashes(frame: pl.DataFrame, source: str, adjustment: str, numbers: Sequence[str], known_at: str) -> list[bytes]:
     """Return the sha256 of each bar of a frame without nulls, as known from the times in the column `known_at`."""
-    sha256, end = hashlib.sha256, canon(adjustment)
-    rows = zip(
-        _keys(frame, source),
+    import pyarrow.compute as pc
+
+    rows = pc.binary_join_element_wise(
+        canon(source),
+        _repeated(frame["symbol"]),
+        _repeated(frame["interval"]),
         _moments(frame["timestamp"]),
         _decimals(frame, numbers),
+        canon(adjustment),
         _moments(frame["nominal_at"]),
         _moments(frame[known_at]),
-        strict=True,
+        b"",
     )
-    return [
-        sha256(b"".join((key, at, decimals, end, nominal, known))).digest()
-        for key, at, decimals, nominal, known in rows
-    ]
+    return _digests(rows)
 
 
-def _keys(frame: pl.DataFrame, source: str) -> list[bytes]:
-    """The source, the symbol and the interval of each row; few pairs, each made once."""
-    of_source = canon(source)
-    pairs = list(frame.select("symbol", "interval").iter_rows())
-    made = {pair: of_source + canon(pair[0]) + canon(pair[1]) for pair in set(pairs)}
-    return [made[pair] for pair in pairs]
+def _digests(rows: Any) -> list[bytes]:
+    """Take the sha256 of each value of a whole Arrow array of bytes."""
+    import numpy as np
+
+    _, offsets, held = rows.buffers()
+    ends = np.frombuffer(offsets, "int32", len(rows) + 1).tolist()
+    data, sha256 = memoryview(held), hashlib.sha256
+    return [sha256(data[start:end]).digest() for start, end in zip(ends, ends[1:], strict=False)]
 
 
-def _moments(column: pl.Series) -> list[bytes]:
+def _repeated(column: pl.Series) -> Any:
+    """The canonical bytes of texts that repeat: each is made once."""
+    import pyarrow as pa
+
+    encoded = column.to_arrow().dictionary_encode()
+    return pa.array([canon(text) for text in encoded.dictionary.to_pylist()], pa.binary()).take(encoded.indices)
+
+
+def _moments(column: pl.Series) -> Any:
     import numpy as np
     import polars as pl
+    import pyarrow as pa
 
     micros = column.cast(pl.Int64).to_numpy()
     tagged = np.empty(len(micros), dtype=[("tag", "S1"), ("micros", ">i8")])
     tagged["tag"], tagged["micros"] = b"t", micros
-    held, width = tagged.tobytes(), tagged.dtype.itemsize
-    return [held[at : at + width] for at in range(0, len(held), width)]
+    offsets = np.arange(len(micros) + 1, dtype="int32") * tagged.itemsize
+    return pa.BinaryArray.from_buffers(pa.binary(), len(micros), [None, pa.py_buffer(offsets), pa.py_buffer(tagged)])
 
 
-def _decimals(frame: pl.DataFrame, numbers: Sequence[str]) -> list[bytes]:
+def _decimals(frame: pl.DataFrame, numbers: Sequence[str]) -> Any:
     import polars as pl
+    import pyarrow as pa
 
     lengths = pl.Series([chr(length) for length in range(128)])
     parts: list[Any] = []
@@ -64,4 +77,4 @@ def _decimals(frame: pl.DataFrame, numbers: Sequence[str]) -> list[bytes]:
         # A chr below 128 is one byte in UTF-8, so the whole stays a text until it is taken as bytes.
         length = pl.lit(lengths.gather(frame[name].str.len_bytes().cast(pl.UInt32)))
         parts += [pl.lit(_DECIMAL_TAG), length, pl.col(name)]
-    return frame.select(pl.concat_str(parts).cast(pl.Binary).alias("bytes"))["bytes"].to_list()
+    return frame.select(pl.concat_str(parts).cast(pl.Binary).alias("bytes"))["bytes"].to_arrow().cast(pa.binary())
