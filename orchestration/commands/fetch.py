@@ -73,7 +73,7 @@ def fetched(wanted: Wanted, *, quiet: bool) -> FetchReport:
     vendor.refuse_unless_offered(wanted.kind, wanted.interval)
     mode = wanted.mode or vendor.default_mode
     engines = _engines()
-    ask = _ask(wanted, mode, wanted.calendar or vendor.calendar, engines["database_url"])
+    ask = _ask(wanted, mode, wanted.calendar or vendor.calendar, engines["database_url"], quiet=quiet)
     with _told(ask, quiet) as (progress, stop), vendor.calls(os.environ) as calls:
         return fetch(
             stop.between_pages(vendor),
@@ -95,7 +95,7 @@ def fetch_by_lists(wanted: Wanted, *, as_json: bool) -> None:
         raise InputError("expected --max-bad-share with a --source, found none; a list goes on to its next source")
     mode = wanted.mode or "history"
     engines = _engines()
-    ask = _ask(wanted, mode, wanted.calendar or "XNYS", engines["database_url"])
+    ask = _ask(wanted, mode, wanted.calendar or "XNYS", engines["database_url"], quiet=as_json)
     with _told(ask, as_json) as (progress, stop):
         served = fetch_in_order(
             ask,
@@ -128,26 +128,48 @@ def _told(ask: Ask, as_json: bool) -> Iterator[tuple[FetchProgress, Stop]]:
             progress.end()
 
 
-def _ask(wanted: Wanted, mode: Mode, calendar: str, url: str) -> Ask:
+def _ask(wanted: Wanted, mode: Mode, calendar: str, url: str, *, quiet: bool) -> Ask:
     from trading.adapters.asked_symbols import asked_symbols, names_a_universe
     from trading.adapters.asking import ask_of, symbols_of
     from trading.adapters.postgres import connection
 
-    now, names = datetime.now(UTC), symbols_of(wanted.symbols)
-    if names_a_universe(names) and wanted.first is not None:
+    now, names, first = datetime.now(UTC), symbols_of(wanted.symbols), wanted.first
+    resumes = mode == "live" and first is None
+    if names_a_universe(names) and (resumes or first is not None):
         with connection(url) as conn:
-            names = asked_symbols(conn, names, wanted.first, wanted.last or now.date(), now)
+            names = asked_symbols(conn, names, first or now.date(), wanted.last or now.date(), now)
+    if resumes and names:
+        first = _resumed(wanted, names, url, now, quiet=quiet)
     return ask_of(
         wanted.kind,
         names,
         now=now,
         mode=mode,
-        first=wanted.first,
+        first=first,
         last=wanted.last,
         interval=wanted.interval,
         calendar=calendar,
         gap=wanted.gap,
     )
+
+
+def _resumed(wanted: Wanted, names: list[str], url: str, now: datetime, *, quiet: bool) -> date:
+    """Return the first day of a live fetch that names none, and say which it is."""
+    from trading.adapters.postgres import connection
+    from trading.adapters.resuming import resumption
+    from trading.adapters.source_orders import order_of
+    from trading.adapters.warehouse import newest_watermark
+
+    with connection(url) as conn:
+        newest = newest_watermark(conn)
+        sources = {
+            name: (wanted.source,) if wanted.source else order_of(conn, wanted.kind, name, now, newest)
+            for name in names
+        }
+        found = resumption(conn, wanted.kind, wanted.interval, sources, now)
+    if not quiet:
+        click.echo(f"tradeloom: {found.sentence()}", err=True)
+    return found.first
 
 
 def _engines() -> dict[str, Any]:

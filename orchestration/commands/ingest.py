@@ -25,7 +25,12 @@ from trading.errors import InputError, NaiveTimeError
     default="",
     help="What a vendor is asked for: AAPL,MSFT; @NAME is whoever belonged to the universe NAME from --from to --to.",
 )
-@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="The first day that a vendor is asked for.")
+@click.option(
+    "--from",
+    "first",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="The first day that a vendor is asked for. Default with --live: where what is here ends.",
+)
 @click.option(
     "--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="The last day, included. Default: yesterday; --live: now."
 )

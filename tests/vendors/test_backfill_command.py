@@ -240,6 +240,27 @@ def test_a_universe_that_nobody_knows_or_that_was_empty_is_refused(run):
 
 
 @engines
+def test_a_live_fetch_that_names_no_day_begins_with_what_is_here_so_that_no_day_is_left_out(run, server, database_url):
+    assert run("--source", "yfinance", "--symbols", "STAYS", *DAYS)[0].exit_code == 0
+    later = [(date(2020, 9, day), 10.0, 11.5, 9.75, 11.25, 1000) for day in (1, 2)]
+    grown = Listing([*LISTING.bars, *later])
+    server.answer = yahoo({"STAYS": grown, "LATE": grown})
+    result, asked = run("--source", "yfinance", "--symbols", "STAYS,LATE", "--live")
+    assert (result.exit_code, asked) == (0, ["STAYS", "LATE"])
+    assert (
+        "without --from it begins on 2020-08-28: where STAYS is newest here; of LATE nothing is here" in result.stderr
+    )
+    assert bars(database_url) == [("LATE", 3, 3), ("STAYS", 5, 5)]  # from 2020-08-28 on
+    with psycopg.connect(database_url) as conn:
+        put_order(conn, "prices", [None], ["yfinance"], datetime(2020, 12, 1, tzinfo=UTC))
+    result, _ = run("--symbols", "STAYS", "--live")
+    assert "it begins on 2020-09-02: where STAYS is newest here\n" in result.stderr
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    result, _ = run("--source", "yfinance", "--symbols", "NOBODY", "--live")
+    assert f"it begins on {yesterday}: of NOBODY nothing is here, ask for more with --from\n" in result.stderr
+
+
+@engines
 def test_what_was_fetched_up_to_lately_is_kept_up_on_its_own_calendar(run, database_url):
     assert run("--source", "yfinance", "--symbols", "STAYS,NOBODY", *RANGE[2:])[0].exit_code == 0
     with psycopg.connect(database_url) as conn:

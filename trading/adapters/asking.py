@@ -28,7 +28,8 @@ def ask_of(
     """Return the ask for whole UTC days, both included, never past `now`.
 
     Args:
-        first: Must be given for a history; a live poll begins yesterday where it is None.
+        first: Must be given for a history; a live poll begins yesterday where it is None. What is there already is
+            trading/adapters/resuming.py's to say.
         last: Where None, a history ends with yesterday, whose bars are complete; a live poll ends now.
 
     Raises:

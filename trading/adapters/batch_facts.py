@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from functools import cache
 
 import psycopg
 
 from trading.adapters import warehouse
 from trading.adapters.gaps import known_parts, unexplained_gaps
 from trading.adapters.instruments import calendars_of
+from trading.adapters.sources.registry import vendor_named
 from trading.adapters.warehouse import Batch
 from trading.ingestion.gaps import Days, Gap, Part, split_at
 from trading.quality.gate import Facts
@@ -28,7 +31,14 @@ def facts_of(conn: psycopg.Connection, batch: Batch, days_of: Callable[[Sequence
     if batch.reader.gap == "split":
         parts, gaps = tuple(split_at(gaps, parts)), tuple(gap for gap in gaps if gap.refused == "before")
     adjustments = warehouse.series_adjustments(conn, batch.source, {*days, *(part.name for part in parts)})
-    return Facts(batch.received_at, batch.mode, adjustments, first_live_at, gaps, parts)
+    lag = _declared_lag(batch.source) if batch.reader.is_page else timedelta(0)
+    return Facts(batch.received_at, batch.mode, adjustments, first_live_at, gaps, parts, lag)
+
+
+@cache
+def _declared_lag(source: str) -> timedelta:
+    """Return the lag that a vendor declares today; the one that is recorded for nominal times may be an earlier one."""
+    return vendor_named(source).lag
 
 
 def calendars_of_batch(

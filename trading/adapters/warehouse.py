@@ -72,7 +72,8 @@ def earlier_batch(conn: psycopg.Connection, batch: Batch, status: str) -> dict[s
     """Return the recorded batch of the same identity and this status, or None.
 
     A live delivery that names no time says what holds now, and so does a vendor's page: once a later one has changed its
-    sessions, it is a new one (a correction that was taken back). A file of history is the same one for ever.
+    sessions, it is a new one (a correction that was taken back); and so it is where a bar of it was not over then. A file
+    of history is the same one for ever.
     """
     says_what_holds = batch.mode == "live" or batch.reader.format not in FILE_FORMATS
     cursor = conn.execute(
@@ -83,7 +84,9 @@ def earlier_batch(conn: psycopg.Connection, batch: Batch, status: str) -> dict[s
         "and (not %s or delivered_at is not null or not exists ("
         "select from raw.ingestion_batches as later where later.source = b.source and later.kind = b.kind "
         "and later.mode in ('live', b.mode) and later.status = 'published' and later.rows_published > 0 "
-        "and later.batch_id > b.batch_id and later.range_from <= b.range_to and later.range_to >= b.range_from)) "
+        "and later.batch_id > b.batch_id and later.range_from <= b.range_to and later.range_to >= b.range_from) "
+        "and not exists (select from raw.quarantined_rows as q where q.batch_id = b.batch_id "
+        "and q.rule = 'from_the_future')) "
         "order by batch_id limit 1",
         (
             *(batch.source, batch.kind, batch.mode, batch.payload_sha256, batch.delivered_at),

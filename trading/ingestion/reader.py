@@ -75,6 +75,11 @@ class Reader:
         values = asdict(self)
         return {name: value for name, value in values.items() if name not in _LEFT_OUT or value != _LEFT_OUT[name]}
 
+    @property
+    def is_page(self) -> bool:
+        """Whether it reads what a vendor was asked for, no file and nothing that a stream told by itself."""
+        return "." in self.format and self.format not in FILE_FORMATS and not self.format.endswith(".stream")
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Reader:
         """Return the reader that `as_dict` wrote."""

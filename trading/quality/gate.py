@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from trading.contracts.load import contracts
@@ -27,6 +27,7 @@ class Facts:
         first_live_at: When the source's first live batch of this kind was received; None where there is none.
         gaps: Long gaps in the delivered series that nobody has explained yet.
         parts: The parts into which symbols of the source were split before.
+        lag: Of a page of a vendor: how long after its end a bar may be had from it at all. Zero of everything else.
     """
 
     received_at: datetime
@@ -35,6 +36,7 @@ class Facts:
     first_live_at: datetime | None = None
     gaps: tuple[Gap, ...] = ()
     parts: tuple[Part, ...] = ()
+    lag: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def staged(kind: Kind, frame: Any, facts: Facts) -> Any:
     """Return a pandas frame of rows as the gate wants it: with the facts that rules compare them to, typed."""
     import pandas as pd
 
-    frame["received_at"] = facts.received_at
+    frame["received_at"] = facts.received_at - facts.lag
     frame["first_live_at"] = facts.first_live_at if facts.mode == "history" else None
     if kind == "prices":
         frame["series_adjustment"] = frame["symbol"].map(dict(facts.series_adjustments)).astype(object)
