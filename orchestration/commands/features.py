@@ -28,6 +28,9 @@ SUBCOMMANDS = {
     "docs": Door("orchestration.commands.feature_docs", "docs", "The page of the features, from the registry."),
     "retire": Door(REGISTRY, "retire", "Stop keeping up a definition that nothing refers to."),
     "bars": Door("orchestration.commands.bars", "bars", "Bars as known at a time, adjusted."),
+    "export": Door(
+        "orchestration.commands.feature_export", "export", "Rows as of a time as Parquet in the object store."
+    ),
     "compact": Door("orchestration.commands.compact", "compact", "Drop superseded versions that nothing refers to."),
 }
 
