@@ -21,6 +21,7 @@ import psycopg
 
 from trading.adapters import bar_staging, warehouse
 from trading.adapters.bar_judging import Judging, Outcome
+from trading.adapters.bar_places import Places
 from trading.adapters.bar_spool import Defects, Spool, Survey, key_hashes
 from trading.adapters.batch_facts import calendars_of_batch, facts_of
 from trading.adapters.batch_report import UNFINISHED, Judged, NewRows, unfinished
@@ -95,7 +96,7 @@ class BarBatch:
         conn.commit()  # others wait for the sessions that this recorded
         bar_staging.begin_staging(conn)
         tally = _Tally(Defects(self._folder / "judged"))
-        judging = Judging(conn, self._batch, self._spool, facts, calendars)
+        judging = Judging(self._batch, self._spool, facts, Places(conn, self._batch, calendars))
         for outcome in self._outcomes(judging, survey):
             tally.add(outcome)
             if len(outcome.good):

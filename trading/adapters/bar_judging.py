@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-
+from trading.adapters.bar_places import COLUMNS as PLACED
+from trading.adapters.bar_places import Places
 from trading.adapters.bar_spool import Spool
-from trading.adapters.placing import place_bars
 from trading.adapters.warehouse import Batch
 from trading.ingestion.bar_columns import NUMBERS, frame_of, values_of
 from trading.ingestion.bar_hashes import bar_hashes
@@ -22,8 +20,6 @@ from trading.quality.gate import Check, Facts, broken_rules, judge, staged
 
 if TYPE_CHECKING:
     import polars as pl
-
-_PLACED = ("ends_at", "is_in_session", "nominal_at")
 
 
 @dataclass
@@ -38,19 +34,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Judging:
-    """What judging a delivery's bars needs: where they lie, the facts, the calendar of each symbol."""
+    """What judging a delivery's bars needs: where they lie, the facts, their places in sessions."""
 
-    conn: psycopg.Connection
     batch: Batch
     spool: Spool
     facts: Facts
-    calendars: Mapping[str, str]
+    places: Places
 
     def block(self, number: int, frame: pl.DataFrame) -> Outcome:
         """Judge bars of one block no two of which have one key."""
         import polars as pl
 
-        frame = self._placed(frame)
+        frame = self.places.of(frame)
         gap_defects = self._refused(number, frame)
         refused = [defect.number for defect in gap_defects]
         check = Check(GAP_RULE, "symbol, timestamp", len(frame), len(gap_defects))
@@ -66,11 +61,11 @@ class Judging:
 
     def repeated(self, candidates: list[Candidate]) -> Outcome:
         """Judge the bars of keys that come more than once, as single rows: equal ones are folded first."""
-        place_bars(self.conn, self.batch.source, candidates, self.calendars, self.batch.reader.parser)
+        self.places.of_single(candidates)
         left, rows_merged = folded("prices", candidates)
         verdict = judge("prices", left, self.facts)
         good = frame_of(verdict.good)
-        return Outcome(self._placed(good), verdict.defects, verdict.checks, rows_merged)
+        return Outcome(self.places.of(good), verdict.defects, verdict.checks, rows_merged)
 
     def candidates(self, number: int, frame: pl.DataFrame) -> list[Candidate]:
         """Return bars of a block as single rows."""
@@ -93,31 +88,6 @@ class Judging:
         found = bar_hashes(frame, self.batch.source, self.batch.reader.adjustment, NUMBERS, known_at)
         return [f"\\x{digest.hex()}" for digest in found]
 
-    def _placed(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Give each bar its end and its nominal time: each (calendar, interval, time) is placed once, as a single row."""
-        import polars as pl
-
-        schema: dict[str, Any] = {"place": pl.Int64, "ends_at": frame.schema["timestamp"], "is_in_session": pl.Boolean}
-        schema |= {"nominal_at": frame.schema["timestamp"]}
-        calendar = pl.col("symbol").replace_strict(dict(self.calendars), default=None, return_dtype=pl.String)
-        frame = frame.with_columns(calendar=calendar)
-        kinds = (
-            frame.group_by("calendar", "interval", "timestamp").agg(pl.col("symbol").first()).with_row_index("place")
-        )
-        ones = [
-            Candidate(
-                row["place"],
-                {"symbol": row["symbol"], "interval": row["interval"], "timestamp": _zoned(row["timestamp"])},
-                {},
-            )
-            for row in kinds.iter_rows(named=True)
-        ]
-        place_bars(self.conn, self.batch.source, ones, self.calendars, self.batch.reader.parser)
-        found = [(one.number, *(_naive(one.values[name]) for name in _PLACED)) for one in ones]
-        kinds = kinds.with_columns(pl.DataFrame(found, schema=schema, orient="row").select(_PLACED))
-        keys = ["calendar", "interval", "timestamp"]
-        return frame.join(kinds.drop("symbol", "place"), on=keys, how="left", nulls_equal=True, maintain_order="left")
-
     def _refused(self, number: int, frame: pl.DataFrame) -> list[Defect]:
         """Return a defect for each bar on the refused side of a gap."""
         import polars as pl
@@ -133,7 +103,7 @@ class Judging:
         import polars as pl
 
         columns = frame.select(
-            "symbol", "interval", "timestamp", *(pl.col(name).cast(pl.Float64) for name in NUMBERS), *_PLACED
+            "symbol", "interval", "timestamp", *(pl.col(name).cast(pl.Float64) for name in NUMBERS), *PLACED
         )
         return columns.with_columns(adjustment=pl.lit(self.batch.reader.adjustment)).to_pandas()
 
@@ -141,11 +111,3 @@ class Judging:
         reader = self.batch.reader
         rows = [{"number": row["number"], "values": values_of(row, reader)} for row in frame.iter_rows(named=True)]
         return self.spool.candidates(number, rows) if rows else []
-
-
-def _zoned(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.replace(tzinfo=UTC)
-
-
-def _naive(value: Any) -> Any:
-    return value.replace(tzinfo=None) if isinstance(value, datetime) else value

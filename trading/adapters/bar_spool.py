@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from trading.ingestion.bar_columns import Bars, read_bars
+from trading.ingestion.bar_columns import Bars, Times, read_bars
 from trading.ingestion.blocks import Block, blocks
 from trading.ingestion.candidates import NAIVE, Candidate, Defect, all_naive
 from trading.ingestion.gaps import LONGEST, Part
@@ -45,9 +45,9 @@ class Spool:
         Raises:
             NoRowsError, UnreadablePayloadError, MissingColumnError, NaiveTimeError: it cannot be read as a whole.
         """
-        candidates = 0
+        candidates, times_read = 0, Times()
         for block in blocks(stream, self.reader):
-            bars = read_bars(block, self.reader)
+            bars = read_bars(block, self.reader, times_read)
             self._keep(block, bars)
             candidates += len(bars.frame)
         self.rows_in = candidates + self.unreadable.count

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from trading.identity import PRICE_SCALE, QUANTITY_SCALE
 from trading.ingestion import prices
@@ -26,8 +26,12 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+Times = dict[tuple[str | date, str | None], tuple[str | None, datetime | None, bool, bool]]
+"""What was read of cells that say a time and an interval: blocks of one payload have many of them in common."""
+
 NUMBERS = (*prices.PRICES, "volume")
 COLUMNS = ("number", "symbol", "interval", "timestamp", *NUMBERS)
+_TIMES_KEPT = 20_000  # the dates of a lifetime; of moments within days there is no end
 
 
 @dataclass
@@ -44,8 +48,8 @@ class Bars:
     defects: list[Defect] = field(default_factory=list)
 
 
-def read_bars(block: Block, reader: Reader) -> Bars:
-    """Return what a block of prices says."""
+def read_bars(block: Block, reader: Reader, times_read: Times | None = None) -> Bars:
+    """Return what a block of prices says; `times_read` is kept from block to block of one payload."""
     import numpy as np
     import polars as pl
 
@@ -54,7 +58,7 @@ def read_bars(block: Block, reader: Reader) -> Bars:
     columns: dict[str, Any] = {"number": np.arange(block.first, block.first + len(block))}
     columns["symbol"], known = _symbols(block)
     said &= known
-    times, known = _times(block, reader)
+    times, known = _times(block, reader, {} if times_read is None else times_read)
     said &= known
     for name in NUMBERS:
         columns[name], known = texts_of(block.cells[name], QUANTITY_SCALE if name == "volume" else PRICE_SCALE)
@@ -122,7 +126,7 @@ def _symbols(block: Block) -> tuple[pl.Series, np.ndarray[Any, Any]]:
     return table["text"], table["said"].to_numpy()
 
 
-def _times(block: Block, reader: Reader) -> tuple[dict[str, pl.Series], np.ndarray[Any, Any]]:
+def _times(block: Block, reader: Reader, known: Times) -> tuple[dict[str, pl.Series], np.ndarray[Any, Any]]:
     """Return `interval`, `timestamp` and `is_wanted` (by the partition), each pair of cells read once."""
     import numpy as np
     import polars as pl
@@ -133,7 +137,12 @@ def _times(block: Block, reader: Reader) -> tuple[dict[str, pl.Series], np.ndarr
         of_interval, lengths = _distinct(block.cells["interval"])
         places = places % len(moments) + len(moments) * (of_interval % len(lengths))
     asked, places = np.unique(places % (len(moments) * len(lengths)), return_inverse=True)
-    found = [_time(moments[one % len(moments)], lengths[one // len(moments)], block, reader) for one in asked.tolist()]
+    if len(known) + len(asked) > _TIMES_KEPT:
+        known.clear()
+    found = []
+    for one in asked.tolist():
+        moment, length = moments[one % len(moments)], lengths[one // len(moments)]
+        found.append(_time_once(moment, length, block, reader, known))
     kinds: dict[str, Any] = {
         "interval": pl.String,
         "timestamp": pl.Datetime("us"),
@@ -142,6 +151,20 @@ def _times(block: Block, reader: Reader) -> tuple[dict[str, pl.Series], np.ndarr
     }
     table = pl.DataFrame(found, schema=kinds, orient="row")[places]
     return {name: table[name] for name in kinds if name != "said"}, table["said"].to_numpy()
+
+
+def _time_once(
+    moment: Cell, length: Cell, block: Block, reader: Reader, known: Times
+) -> tuple[str | None, datetime | None, bool, bool]:
+    # Moments that are equal can be written in two zones, and then they are of two days: only texts and dates are kept.
+    if type(moment) not in (str, date) or not isinstance(length, str | None):
+        return _time(moment, length, block, reader)
+    cells = cast("tuple[str | date, str | None]", (moment, length))
+    if (found := known.get(cells)) is None:
+        found = _time(moment, length, block, reader)
+        if len(known) < _TIMES_KEPT:
+            known[cells] = found
+    return found
 
 
 def _time(moment: Cell, length: Cell, block: Block, reader: Reader) -> tuple[str | None, datetime | None, bool, bool]:

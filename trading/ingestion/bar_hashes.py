@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from trading.identity import canon
@@ -44,7 +45,7 @@ def _digests(rows: Any) -> list[bytes]:
     _, offsets, held = rows.buffers()
     ends = np.frombuffer(offsets, "int32", len(rows) + 1).tolist()
     data, sha256 = memoryview(held), hashlib.sha256
-    return [sha256(data[start:end]).digest() for start, end in zip(ends, ends[1:], strict=False)]
+    return [sha256(data[start:end]).digest() for start, end in pairwise(ends)]
 
 
 def _repeated(column: pl.Series) -> Any:
