@@ -123,9 +123,10 @@ def _news(query: dict[str, str], page: int) -> Reply:
 
 
 def _actions(query: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
-    """By the day on which Alpaca processes them, both ends included."""
+    """By the day on which Alpaca processes them, both ends included; `types` are singular there."""
     asked = set(query["symbols"].split(","))
-    names = ("symbol", "old_symbol", "acquiree_symbol", "source_symbol")
+    names = ("symbol", "old_symbol", "new_symbol", "acquiree_symbol", "source_symbol")
+    wanted = {f"{name}s" for name in query["types"].split(",")} if "types" in query else set(ACTIONS)
     return {
         kind: [
             action
@@ -133,6 +134,7 @@ def _actions(query: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
             if asked & {action.get(name) for name in names} and query["start"] <= action["process_date"] <= query["end"]
         ]
         for kind, actions in ACTIONS.items()
+        if kind in wanted
     }
 
 

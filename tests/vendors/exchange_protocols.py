@@ -7,7 +7,7 @@ errors are a status and {"code", "msg"}. Kraken (docs.kraken.com, Get OHLC Data)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,8 +25,9 @@ def kline(number: int, close: str) -> list[Any]:
     return [at, close, "45879.630000", "40750.000000", close, "27174.29903000", at + DAY - 1, "1", 2, "1", "1", "0"]
 
 
-def binance(page: int = 2) -> Callable[[Request], Reply]:
-    """Return the good behaviour of Binance, at most `page` bars at a time, the pair BTC/USDT only."""
+def binance(page: int = 2, klines: Mapping[str, Sequence[list[Any]]] | None = None) -> Callable[[Request], Reply]:
+    """Return the good behaviour of Binance, at most `page` bars at a time, by market; default: five bars of BTCUSDT."""
+    markets = klines or {"BTCUSDT": [kline(number, close) for number, close in enumerate(CLOSES)]}
 
     def answer(request: Request) -> Reply:
         if request.path == "/api/v3/exchangeInfo":
@@ -34,10 +35,9 @@ def binance(page: int = 2) -> Callable[[Request], Reply]:
         if request.path != "/api/v3/klines":
             return json_reply({"code": -1, "msg": f"unexpected {request.path}"}, 404)
         query = request.query
-        if query["symbol"] != "BTCUSDT":
+        if query["symbol"] not in markets:
             return json_reply({"code": -1121, "msg": "Invalid symbol."}, 400)
-        bars = [kline(number, close) for number, close in enumerate(CLOSES)]
-        asked = [bar for bar in bars if bar[0] >= int(query["startTime"])]
+        asked = [bar for bar in markets[query["symbol"]] if bar[0] >= int(query["startTime"])]
         return json_reply(asked[: min(page, int(query["limit"]))])
 
     return answer

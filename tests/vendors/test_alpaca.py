@@ -18,11 +18,13 @@ from trading.errors import (
 from trading.ingestion.candidates import parse
 from trading.ingestion.reader import Reader
 
+NO_CHANGES = json_reply({"corporate_actions": {}, "next_page_token": None})
+
 
 def test_it_is_asked_for_raw_bars_of_the_tape_up_to_before_the_end():
     _, requests = fetched(BY_NAME["alpaca/prices"])
-    first = requests[0].query
-    asked = {name: first[name] for name in ("symbols", "timeframe", "adjustment", "feed", "limit", "start")}
+    first = requests[1].query
+    asked = {name: first[name] for name in ("symbols", "timeframe", "adjustment", "feed", "limit", "start", "asof")}
     assert asked == {
         "symbols": "AAPL,MSFT",
         "timeframe": "1Day",
@@ -30,17 +32,18 @@ def test_it_is_asked_for_raw_bars_of_the_tape_up_to_before_the_end():
         "feed": "sip",
         "limit": "10000",
         "start": "2024-01-01T00:00:00+00:00",
+        "asof": "2024-01-05",
     }
     assert first["end"] == "2024-01-05T23:59:59.999999+00:00"
-    assert [request.query.get("page_token") for request in requests] == [None, "AT|2", "AT|4"]
+    assert [request.query.get("page_token") for request in requests[1:]] == [None, "AT|2", "AT|4"]
 
 
 def test_another_feed_is_another_source():
     case = replace(BY_NAME["alpaca/prices"], source="alpaca:iex")
     pages, requests = fetched(case)
     assert case.vendor.name == "alpaca:iex"
-    assert {request.query["feed"] for request in requests} == {"iex"}
-    assert pages[0].reader.details == {"feed": "iex"}
+    assert {request.query["feed"] for request in requests[1:]} == {"iex"}
+    assert pages[0].reader.details == {"feed": "iex", "asof": "2024-01-05"}
     with pytest.raises(InputError, match="one of sip, iex, realtime; found 'otc'"):
         vendor_named("alpaca:otc")
 
@@ -73,7 +76,7 @@ def ends_asked_for(interval: str, start: datetime, end: datetime) -> list[str]:
         calls, _ = case.calls(server)
         with calls:
             list(case.vendor.pages(replace(case.ask, start=start, end=end), None, calls))
-    return sorted({request.query["end"] for request in server.requests})
+    return sorted({request.query["end"] for request in server.requests if request.path == "/v2/stocks/bars"})
 
 
 def test_bars_before_and_after_the_regular_session_are_left_out():
@@ -90,11 +93,12 @@ def test_bars_before_and_after_the_regular_session_are_left_out():
 def test_on_half_days_the_session_ends_earlier_and_the_page_says_when():
     case = replace(BY_NAME["alpaca/prices"], interval="5m", answer=lambda _: half_day())
     with VendorServer(case.answer) as server:
+        server.fail(lambda _: NO_CHANGES)
         calls, _ = case.calls(server)
         with calls:
             ask = replace(case.ask, start=datetime(2024, 11, 27, tzinfo=UTC), end=datetime(2024, 12, 3, tzinfo=UTC))
             (page,) = case.vendor.pages(ask, None, calls)
-    assert page.reader.details == {"feed": "sip", "half_days": "2024-11-29 13:00"}
+    assert page.reader.details == {"feed": "sip", "asof": "2024-12-02", "half_days": "2024-11-29 13:00"}
     assert [row["timestamp"] for row in rows_of("alpaca", page.payload, page.reader)] == [
         datetime(2024, 11, 29, 17, 55, tzinfo=UTC),
         datetime(2024, 12, 2, 18, 0, tzinfo=UTC),
@@ -112,7 +116,8 @@ def test_many_symbols_are_asked_in_groups_and_the_cursor_says_which():
     symbols = ("AAPL", *(f"S{number:03}" for number in range(199)), "MSFT")
     case = replace(BY_NAME["alpaca/prices"], symbols=symbols, answer=alpaca(page=10))
     pages, requests = fetched(case)
-    assert [len(request.query["symbols"].split(",")) for request in requests] == [100, 100, 1]
+    # Who gave up a ticker is asked of each group before its bars.
+    assert [len(request.query["symbols"].split(",")) for request in requests] == [100, 100, 100, 100, 1, 1]
     assert [page.cursor for page in pages] == ["1 ", "2 ", "3 "]
     rest, _ = fetched(case, "2 ")
     assert case.read(rest) == case.rows[3:]
@@ -135,7 +140,12 @@ def test_no_bars_at_all_is_a_page_without_rows():
 
 
 def test_a_page_that_names_itself_as_the_next_one_ends_the_fetch():
-    case = replace(BY_NAME["alpaca/prices"], answer=lambda _: json_reply({"bars": {}, "next_page_token": "AT|0"}))
+    case = replace(
+        BY_NAME["alpaca/prices"],
+        answer=lambda request: (
+            json_reply({"bars": {}, "next_page_token": "AT|0"}) if "stocks" in request.path else NO_CHANGES
+        ),
+    )
     with pytest.raises(VendorRefusedError, match=r"expected the page after AT\|0 of alpaca, found the same one"):
         fetched(case)
 

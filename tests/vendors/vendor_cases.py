@@ -47,7 +47,7 @@ class Case:
     interval: str = "1d"
     begin: datetime = BEGIN
     end: datetime = END
-    asked_first: int = 0  # requests before the first page: an exchange's markets, a feed's old address
+    asked_first: int = 0  # requests before the first page: an exchange's markets, name changes, a feed's old address
 
     @property
     def vendor(self) -> Vendor:
@@ -102,6 +102,7 @@ CASES = (
         ),
         pages=3,
         renamed=(b'"c":', b'"close":'),
+        asked_first=1,
     ),
     Case(
         name="alpaca/news",

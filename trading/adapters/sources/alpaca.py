@@ -15,33 +15,31 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from trading.adapters.sources.alpaca_actions import actions
+from trading.adapters.sources.alpaca_client import KEY, SECRET, asked
+from trading.adapters.sources.alpaca_names import name_changes, of_one_company
 from trading.adapters.sources.alpaca_requests import (
     CLOSES,
     NEW_YORK,
     OPENS,
-    Request,
+    asof,
     half_days_of,
     import_client,
     last_moment,
     of_whole_bars,
     request_of,
 )
-from trading.adapters.sources.answers import Answer, form_of, json_of
+from trading.adapters.sources.answers import form_of, json_of
 from trading.adapters.sources.calls import Calls
 from trading.adapters.sources.markup import plain_text
 from trading.adapters.sources.vendor import Vendor
 from trading.errors import InputError, MissingColumnError, VendorRefusedError
 from trading.ingestion.payload import Cell
-from trading.ingestion.ports import Ask, Page
+from trading.ingestion.ports import Ask, Hole, Page
 from trading.ingestion.reader import Kind, Reader
 
-if TYPE_CHECKING:
-    from alpaca.common.rest import RESTClient
-
-_KEY, _SECRET = "APCA_API_KEY_ID", "APCA_API_SECRET_KEY"
 # Variant of the vendor -> the feed that it asks for.
 _FEEDS = {"sip": "sip", "iex": "iex", "realtime": "sip"}
 # Hours are not among them: Alpaca's begin on the hour, so the first of a session holds half an hour before it.
@@ -50,8 +48,11 @@ _BAR = {"t": "timestamp", "o": "open", "h": "high", "l": "low", "c": "close", "v
 _SYMBOLS_PER_REQUEST = 100  # the address of a request must not grow without end
 
 
-def _pages(ask: Ask, cursor: str | None, calls: Calls, feed: str) -> Iterator[Page]:
-    """Yield the pages of each group of symbols; a cursor is the group's number and the token of the next page."""
+def _pages(ask: Ask, cursor: str | None, calls: Calls, feed: str) -> Iterator[Page | Hole]:
+    """Yield the pages of each group of symbols, and of those of it that are asked for by themselves.
+
+    A cursor is the group's number, after a dot the place within it unless it is the first, and the next page's token.
+    """
     import_client()
     if ask.kind == "prices":
         ask = of_whole_bars(ask)
@@ -61,53 +62,53 @@ def _pages(ask: Ask, cursor: str | None, calls: Calls, feed: str) -> Iterator[Pa
     together = 1 if ask.kind == "actions" else _SYMBOLS_PER_REQUEST
     groups = [ask.symbols[at : at + together] for at in range(0, len(ask.symbols), together)]
     first, _, token = (cursor or "0 ").partition(" ")
-    reader = ask.reader(f"alpaca.{_FORMATS[ask.kind]}", "raw", **_details(ask, feed))
-    for number in range(int(first), len(groups)):
-        yield from _group(request_of(ask, groups[number], feed), groups[number], number, token, reader, calls)
-        token = ""
+    number, _, place = first.partition(".")
+    for at in range(int(number), len(groups)):
+        parts, holes = _parts_of(ask, groups[at], calls)
+        yield from holes
+        for part in range(int(place or 0), len(parts)):
+            after = f"{at}.{part + 1} " if part + 1 < len(parts) else f"{at + 1} "
+            yield from _part(parts[part], feed, f"{at}.{part}" if part else f"{at}", after, token, calls)
+            token = ""
+        place, token = "", ""
+
+
+def _parts_of(ask: Ask, symbols: tuple[str, ...], calls: Calls) -> tuple[list[Ask], list[Hole]]:
+    """Return the asks of a group: together the symbols that are one company's all the time, each other by itself."""
+    if ask.kind != "prices":
+        return [replace(ask, symbols=symbols)], []
+    changes = name_changes(ask, symbols, calls)
+    found = {symbol: of_one_company(ask, symbol, changes) for symbol in symbols}
+    whole = tuple(symbol for symbol, (_, hole) in found.items() if hole is None)
+    parts = [replace(ask, symbols=whole)] if whole else []
+    cuts = [(symbol, of_whole_bars(cut)) for symbol, (cut, hole) in found.items() if cut and hole]
+    parts += [replace(cut, symbols=(symbol,)) for symbol, cut in cuts if cut.start < cut.end]
+    return parts, [hole for _, hole in found.values() if hole]
 
 
 def _details(ask: Ask, feed: str) -> dict[str, str]:
     if ask.kind == "prices":
-        return {"feed": feed} | half_days_of(ask)
+        return {"feed": feed, "asof": asof(ask)} | half_days_of(ask)
     if ask.kind == "actions":
         return {"from": str(ask.start.date()), "to": str(last_moment(ask).date())}
     return {}
 
 
-def _group(
-    request: Request, symbols: tuple[str, ...], number: int, token: str, reader: Reader, calls: Calls
-) -> Iterator[Page]:
-    path, version, params = request
-    client = _client(calls, version)
+def _part(ask: Ask, feed: str, here: str, after: str, token: str, calls: Calls) -> Iterator[Page]:
+    path, version, params = request_of(ask, ask.symbols, feed)
+    reader = ask.reader(f"alpaca.{_FORMATS[ask.kind]}", "raw", **_details(ask, feed))
+    more = f" and {len(ask.symbols) - 1} more" if ask.symbols[1:] else ""
     while True:
-        asked = params | ({"page_token": token} if token else {})
-        answer = calls.attempt(partial(_sent, client, path, asked), f"/{version}{path}", Answer.value)
+        answer = asked(calls, version, path, params | ({"page_token": token} if token else {}))
         before = token
         with form_of("alpaca"):
             token = answer.value().get("next_page_token") or ""
         if token and token == before:
             raise VendorRefusedError(f"expected the page after {token} of alpaca, found the same one; run again later")
-        name = f"{_FORMATS[reader.kind]} {symbols[0]}{f' and {len(symbols) - 1} more' if symbols[1:] else ''}"
-        yield Page(answer.body, name, reader, f"{number} {token}" if token else f"{number + 1} ")
+        name = f"{_FORMATS[reader.kind]} {ask.symbols[0]}{more}"
+        yield Page(answer.body, name, reader, f"{here} {token}" if token else after)
         if not token:
             return
-
-
-def _client(calls: Calls, version: str) -> RESTClient:
-    from alpaca.common.rest import RESTClient
-
-    class Client(RESTClient):
-        """Alpaca's own client, one request at a time, its answer as it came."""
-
-        def _one_request(self, method: str, url: str, opts: dict[str, Any], retry: int) -> Answer:  # type: ignore[override]
-            return calls.once(url, opts["params"], opts["headers"])
-
-    return Client(calls.base_url, calls.secrets[_KEY], calls.secrets[_SECRET], api_version=version, raw_data=True)
-
-
-def _sent(client: RESTClient, path: str, params: dict[str, Any]) -> Answer:
-    return cast(Answer, client.get(path, params))
 
 
 _PARTS = {"alpaca.bars": "bars", "alpaca.news": "news", "alpaca.actions": "corporate_actions"}
@@ -201,7 +202,7 @@ VENDOR = Vendor(
     rows=_rows,
     intervals=_INTERVALS,
     page_size=10_000,
-    credentials=(_KEY, _SECRET),
+    credentials=(KEY, SECRET),
 )
 
 

@@ -36,6 +36,7 @@ def _bars_request(ask: Ask, symbols: tuple[str, ...], feed: str) -> Request:
         limit=10_000,
         adjustment=Adjustment.RAW,
         feed=DataFeed(feed),
+        asof=asof(ask),
     )
     return "/stocks/bars", "v2", request.to_request_fields()
 
@@ -104,6 +105,14 @@ def half_days_of(ask: Ask) -> dict[str, str]:
     closes = [session.closes_at.astimezone(NEW_YORK) for session in found]
     short = ",".join(f"{close:%Y-%m-%d %H:%M}" for close in closes if close.time() < CLOSES)
     return {"half_days": short} if short else {}
+
+
+def asof(ask: Ask) -> str:
+    """Return the day on which a ticker says whose bars are meant: the last one asked for, in New York.
+
+    Alpaca's own choice is the day of the question, and another company's bars would come under the ticker some day.
+    """
+    return f"{last_moment(ask).astimezone(NEW_YORK):%Y-%m-%d}"
 
 
 def last_moment(ask: Ask) -> datetime:
