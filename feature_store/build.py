@@ -36,10 +36,23 @@ class DbtRun:
     output: str
 
 
+# What a profile of dbt cannot say, libpq reads from its own variables: how the server is known, and who asks.
+_LIBPQ = {
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "sslnegotiation": "PGSSLNEGOTIATION",
+    "channel_binding": "PGCHANNELBINDING",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
+}
+
+
 def dbt_environment(url: str) -> dict[str, str]:
     """Return the variables that dbt/profiles.yml reads, from a libpq URL.
 
-    The host of a unix socket is its folder. Telemetry and the version check stay off: nothing leaves the machine.
+    The host of a unix socket is its folder; what the URL asks of TLS holds for dbt as well.
+    Telemetry and the version check stay off: nothing leaves the machine.
     """
     parts = {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}
     return {
@@ -48,6 +61,7 @@ def dbt_environment(url: str) -> dict[str, str]:
         "TRADELOOM_DBT_USER": parts.get("user", ""),
         "TRADELOOM_DBT_PASSWORD": parts.get("password", ""),
         "TRADELOOM_DBT_DBNAME": parts.get("dbname", ""),
+        **{variable: parts[key] for key, variable in _LIBPQ.items() if key in parts},
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "DBT_VERSION_CHECK": "false",
         "DO_NOT_TRACK": "1",

@@ -69,10 +69,10 @@ def environment(postgres_url: str) -> dict[str, str]:
     return {STORAGE_VARIABLE: sqlalchemy_url(postgres_url, "dagster"), "DAGSTER_DISABLE_TELEMETRY": "yes"}
 
 
-def webserver_command(port: int) -> list[str]:
+def webserver_command(port: int, host: str = "127.0.0.1") -> list[str]:
     """Return the command of the UI and API."""
     program = str(Path(sys.executable).with_name("dagster-webserver"))
-    return [program, "-h", "127.0.0.1", "-p", str(port), "-w", str(WORKSPACE)]
+    return [program, "-h", host, "-p", str(port), "-w", str(WORKSPACE)]
 
 
 def daemon_command() -> list[str]:

@@ -11,9 +11,9 @@ from infra.local.object_store import ObjectStoreSettings
 from infra.local.postgres import sqlalchemy_url
 
 
-def command(port: int) -> list[str]:
-    """Return the command that serves MLflow on this loopback port."""
-    return [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+def command(port: int, host: str = "127.0.0.1") -> list[str]:
+    """Return the command that serves MLflow on this port."""
+    return [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
 
 
 def environment(postgres_url: str, store: ObjectStoreSettings) -> dict[str, str]:

@@ -34,6 +34,7 @@ NEEDS: Mapping[str, frozenset[str]] = {
     "analyst": frozenset({"postgres", "mlflow"}),
 }
 NAMES = tuple(NEEDS)
+LISTEN = "TRADELOOM_LISTEN"  # in a container the services are asked from outside; anywhere else only on loopback
 NO_URL = "none"  # the daemon listens nowhere
 STOP_SIGNAL = {"postgres": signal.SIGINT, "dagster-daemon": signal.SIGINT}
 PATIENCE_SECONDS = {"postgres": 60.0, "s3": 1.0}
@@ -86,6 +87,10 @@ class Launcher:
     def log(self, name: str) -> Path:
         return self.home.logs / f"{name}.log"
 
+    @property
+    def _host(self) -> str:
+        return self.environ.get(LISTEN) or "127.0.0.1"
+
     def _python_service(self, name: str, port: int) -> tuple[list[str], dict[str, str]]:
         found: Callable[[int], tuple[list[str], dict[str, str]]] = {
             "mlflow": self._mlflow,
@@ -97,7 +102,7 @@ class Launcher:
         return found(port)
 
     def _mlflow(self, port: int) -> tuple[list[str], dict[str, str]]:
-        return mlflow.command(port), {
+        return mlflow.command(port, self._host), {
             **mlflow.environment(self.endpoints.postgres_url, self.endpoints.object_store),
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "DO_NOT_TRACK": "true",
@@ -105,14 +110,14 @@ class Launcher:
 
     def _dagster(self, port: int) -> tuple[list[str], dict[str, str]]:
         dagster.write_instance(self.home)
-        return dagster.webserver_command(port), {}
+        return dagster.webserver_command(port, self._host), {}
 
     def _daemon(self, _port: int) -> tuple[list[str], dict[str, str]]:
         dagster.write_instance(self.home)
         return dagster.daemon_command(), {}
 
     def _bento(self, name: str, service: str, port: int) -> tuple[list[str], dict[str, str]]:
-        command = [sys.executable, "-m", "bentoml", "serve", service, "--host", "127.0.0.1", "--port", str(port)]
+        command = [sys.executable, "-m", "bentoml", "serve", service, "--host", self._host, "--port", str(port)]
         # A folder each: a starting service empties the metrics that lie there.
         folder = self.home.path / "bentoml" / name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

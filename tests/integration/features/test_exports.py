@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -43,7 +42,7 @@ def store(object_store_settings: Any) -> ObjectStore:
 
 
 @pytest.fixture
-def filled(warehouse: Any) -> Iterator[Any]:
+def filled(warehouse: Any) -> Any:
     """80 days of two symbols in two sources over a year's end, one bar corrected while they came, one afterwards."""
     warehouse.fill_calendar(FIRST, FIRST + timedelta(days=120))
     for source in ("files", "sample"):
