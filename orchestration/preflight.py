@@ -21,6 +21,11 @@ _DAYS = """
 select distinct timestamp::date from raw.price_bars
 where source = %s and interval = %s and (%s::text[] is null or symbol = any(%s)) order by 1
 """
+_WAYS_OUT = {
+    "unreadable_timestamp": "write days as 2024-06-03",
+    "unreadable_number": "write numbers as 1234567.89",
+    "too_many_decimals": "round them, or save as Parquet, whose floats are rounded",
+}
 SAMPLE_DAYS = (date(2000, 3, 1), date(2013, 3, 1))
 
 
@@ -69,7 +74,8 @@ def _rows_and_days(source: Source, kind: Kind, column: str) -> tuple[list[Candid
     found = span(parsed.candidates, column)
     if found is None:
         why = f": {parsed.defects[0].rule}, {parsed.defects[0].detail}" if parsed.defects else ""
-        raise InputError(f"expected {kind} with dates in {delivery.name}, found none{why}; check the columns")
+        way_out = _WAYS_OUT.get(parsed.defects[0].rule if parsed.defects else "", "check the columns")
+        raise InputError(f"expected {kind} with dates in {delivery.name}, found none{why}; {way_out}")
     return parsed.candidates, *found
 
 

@@ -223,13 +223,18 @@ def _refuse(url: str, batch: Batch, judged: Judged, why: _TooBad) -> QualityErro
     return QualityError(
         f"expected at most {why.allowed:.0%} bad rows in {batch.payload_name}, found {why.bad / why.of:.0%} "
         f"({why.bad} of {why.of}: {broken}); nothing was published, "
-        f"see raw.quarantined_rows of batch {batch_id}" + _first_gap(judged)
+        f"see raw.quarantined_rows of batch {batch_id}" + _first_bad(judged)
     )
 
 
-def _first_gap(judged: Judged) -> str:
-    detail = next((defect.detail for defect in judged.defects if defect.rule == GAP_RULE), None)
-    return f": {detail}" if detail else ""
+def _first_bad(judged: Judged) -> str:
+    """Say what is wrong with a gap, which is the most telling, or with the first bad row."""
+    gap = next((f": {defect.detail}" for defect in judged.defects if defect.rule == GAP_RULE), "")
+    first = min(judged.defects, key=lambda defect: defect.number, default=None)
+    if gap or first is None:
+        return gap
+    about = " ".join(first.content[name] for name in ("symbol", "timestamp") if name in first.content)
+    return f"; row {first.number}, {about[:60] or 'the first of them'}: {first.detail}"
 
 
 def _write_refused(conn: psycopg.Connection, batch: Batch, judged: Judged) -> int:

@@ -80,6 +80,7 @@ OPTIONAL: dict[Kind, frozenset[str]] = {
 ONE_OF: dict[Kind, tuple[str, ...]] = {"actions": ("ratio", "amount", "kind")}
 
 
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 MIDNIGHT = re.compile(r"\d{4}-\d\d-\d\d[ T]00:00:00(\.0+)?")
 
 
@@ -122,6 +123,7 @@ def resolved_columns(names: Sequence[str], reader: Reader) -> dict[str, str]:
     Raises:
         MissingColumnError: a mapped column is not in the file, or a required one cannot be found.
     """
+    _refuse_other_separators(names)
     by_usual = {name.strip().lower().replace(" ", "_"): name for name in reversed(names)}
     resolved = {}
     for ours, usual in COLUMNS[reader.kind].items():
@@ -136,11 +138,22 @@ def resolved_columns(names: Sequence[str], reader: Reader) -> dict[str, str]:
     return resolved
 
 
+def _refuse_other_separators(names: Sequence[str]) -> None:
+    """Refuse a header that is one cell because commas are not what separates it."""
+    other = next((name for sign, name in _SEPARATORS.items() if len(names) == 1 and sign in names[0]), None)
+    if other:
+        raise MissingColumnError(
+            f"expected columns separated by commas, found a header separated by {other}: {' '.join(names[0].split())}; "
+            "save it with commas"
+        )
+
+
 def _missing(ours: str, names: Sequence[str], reader: Reader) -> MissingColumnError:
     usual = COLUMNS[reader.kind][ours]
     looked_for = " or ".join([reader.columns[ours]] if ours in reader.columns else usual)
     return MissingColumnError(
         f"expected a column for {ours} ({looked_for}), found {', '.join(names)}; name it with --map {ours}=THEIRS"
+        + (", or add it, with the symbol in every row" if ours == "symbol" else "")
     )
 
 

@@ -78,6 +78,12 @@ WHOLE_FILES = [
     ("prices", "naive.csv", csv(*(line.replace("-29", "-29T09:30:00") for line in GOOD[::2])), "with a zone"),
     ("prices", "bad.csv", csv(*GOOD[:2], *(f"{line[:-8]},-1" for line in GOOD[2:])), "found 50% (2 of 4: negative_v"),
     (
+        "prices",
+        "shut.csv",
+        csv(*(line.replace("-29", "-27") for line in GOOD[::2])),
+        "; row 1, IBM 2024-05-27: is_in_s",
+    ),
+    (
         "news",
         "undated.csv",
         csv(*(line.replace("2024-05-30", "") for line in GOOD_NEWS), header=NEWS),

@@ -65,6 +65,10 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(payload: bytes, forma
 def test_a_missing_column_is_named_with_what_was_found_and_the_way_out() -> None:
     with pytest.raises(MissingColumnError, match=r"column for close \(close\), found symbol, .*--map close=THEIRS"):
         records(b"symbol,date,open,high,low,volume\nIBM,2024-05-31,1,1,1,1\n", PRICES)
+    with pytest.raises(MissingColumnError, match=r"column for symbol .* or add it, with the symbol in every row"):
+        records(b"date,open,high,low,close,volume\n2024-05-31,1,1,1,1,1\n", PRICES)
+    with pytest.raises(MissingColumnError, match="by commas, found a header separated by semicolons: symbol;date;open"):
+        records(b"symbol;date;open\nIBM;2024-05-31;1\n", PRICES)
     with pytest.raises(MissingColumnError, match="column for headline"):
         records(b"id,published_at,symbols\n1,2024-05-31,IBM\n", Reader("news", "csv"))
 
