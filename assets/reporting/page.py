@@ -28,7 +28,7 @@ def render(content: ReportContent, explanation: Explanation | None, *, models: l
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(money=_money, percent=_percent, day=_day)
+    environment.filters.update(money=_money, quantity=_quantity, percent=_percent, day=_day)
     template = environment.from_string(TEMPLATE.read_text())
     plot = equity_plot(content.curves, content.baseline)
     return template.render(content=content, explanation=explanation, models=models, plot=plot)
@@ -42,6 +42,11 @@ def write_page(page: str, path: Path) -> Path:
     os.replace(part.name, path)
     path.chmod(0o644)
     return path
+
+
+def _quantity(value: Any) -> str:
+    """Return 25, or 0.20571 where it is dealt in parts."""
+    return f"{value:,.8f}".rstrip("0").rstrip(".")
 
 
 def _money(value: Any) -> str:
