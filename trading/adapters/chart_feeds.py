@@ -92,6 +92,46 @@ select
 from ranked as r cross join news as n cross join others as o
 """
 
+# Everything as it became known: an epoch begins where something came behind what was known, and where a print has other
+# versions. Of each: since when, from where to where those prints matter, and the last moment of any print known in it.
+_EPOCHS = """
+with spread as (
+    select p.at, p.known_at, min(e.timestamp) as other_at, max(e.timestamp) as other_to
+    from (select {prints}) as p
+    left join lateral (select e.timestamp {again} and e.watermark <> p.watermark and e.watermark <= {up_to}) as e on true
+    where p.watermark <= {up_to}
+    group by p.at, p.id, p.known_at, p.watermark
+),
+
+ranked as (
+    select s.*, s.other_at is not null or s.known_at > min(s.known_at) over (order by s.at desc) as is_behind
+    from spread as s
+),
+
+moments as (
+    select
+        r.known_at,
+        max(r.at) as last_at,
+        min(least(r.at, r.other_at)) filter (where r.is_behind) as changed_at,
+        max(greatest(r.at, r.other_to)) filter (where r.is_behind) as changed_to
+    from ranked as r
+    group by r.known_at
+),
+
+numbered as (
+    select
+        m.*,
+        count(m.changed_at) over (order by m.known_at) as epoch,
+        max(m.last_at) over (order by m.known_at) as to_at
+    from moments as m
+)
+
+select min(n.known_at), min(n.changed_at), max(n.changed_to), max(n.to_at)
+from numbered as n
+group by n.epoch
+order by n.epoch
+"""
+
 # Versions known before a moment, the newest of each, in their order.
 _STREAM = """
 copy (
@@ -99,7 +139,7 @@ copy (
         (extract(epoch from p.at) * 1000000)::bigint, p.id, trunc(p.open * 1000000)::bigint, trunc(p.high * 1000000)::bigint,
         trunc(p.low * 1000000)::bigint, trunc(p.close * 1000000)::bigint, trunc(p.size * 100000000)::numeric(30, 0),
         (extract(epoch from p.known_at) * 1000000)::bigint
-    from (select {prints} and t.timestamp >= {after_at}) as p
+    from (select {prints} and t.timestamp >= {after_at} and t.timestamp <= {to_at}) as p
     where (p.at, length(p.id), p.id collate "C") > ({after_at}, length({after_id}), {after_id} collate "C")
         and p.known_at < {before} and p.watermark <= {up_to}{there}
         and not exists (
@@ -133,6 +173,21 @@ class Reach:
 
 
 @dataclass(frozen=True)
+class Epoch:
+    """A stretch of time in which knowledge grew at the end of a series only, but for what came at its beginning.
+
+    Attributes:
+        changed_at, changed_to: From where to where that changes prints; None where it only continues the series.
+        to_at: The last moment of a print that was known at its end.
+    """
+
+    since: datetime
+    changed_at: datetime | None
+    changed_to: datetime | None
+    to_at: datetime
+
+
+@dataclass(frozen=True)
 class Feed:
     """The prints of one series: trades, or bars of the interval `fed`."""
 
@@ -156,24 +211,49 @@ class Feed:
         first, last, epochs = found
         return Reach(first, last, tuple(sorted(epochs)))
 
+    def epochs(self, up_to: int) -> list[Epoch]:
+        """Return the epochs of everything published up to `up_to`, in their order."""
+        return [Epoch(*row) for row in self.conn.execute(self._statement(_EPOCHS, up_to=up_to))]
+
     def blocks(
-        self, after_at: datetime | None, after_id: str, before: datetime | str, up_to: int
+        self,
+        after_at: datetime | None,
+        after_id: str,
+        before: datetime | str,
+        up_to: int,
+        to_at: datetime | None = None,
+        look: int | None = None,
     ) -> Iterator[Prints | list[Print]]:
         """Yield the prints behind (after_at, after_id), from the first where None, as known before `before`.
 
         Where a number does not fit 64 bits a block is a list of single prints.
+
+        Args:
+            to_at: No later ones; None: to the end.
+            look: How many are looked for first.
         """
         # What a step or a late print needs is in the first few: planned for few rows. The rest is planned as a whole.
-        first = list(self._stream(after_at, after_id, before, up_to, FIRST_LOOK))
-        yield from first
-        if sum(map(len, first)) == FIRST_LOOK:
-            at, name = end_of(first[-1])
-            yield from self._stream(at, name, before, up_to, None)
+        limit: int | None = min(look or FIRST_LOOK, FIRST_LOOK)
+        while True:
+            count = 0
+            for block in self._stream(after_at, after_id, before, up_to, to_at or "infinity", limit):
+                count += len(block)
+                after_at, after_id = end_of(block)
+                yield block
+            if limit is None or count < limit:
+                return
+            limit = limit * 10 if limit * 10 <= FIRST_LOOK else None
 
     def _stream(
-        self, after_at: datetime | None, after_id: str, before: datetime | str, up_to: int, limit: int | None
+        self,
+        after_at: datetime | None,
+        after_id: str,
+        before: datetime | str,
+        up_to: int,
+        to_at: datetime | str,
+        limit: int | None,
     ) -> Iterator[Prints | list[Print]]:
-        values = {"after_at": after_at, "after_id": after_id, "before": before, "up_to": up_to}
+        values = {"after_at": after_at, "after_id": after_id, "before": before, "up_to": up_to, "to_at": to_at}
         statement = self._statement(_STREAM, **values, limit=sql.SQL("all") if limit is None else limit)
         with self.conn.cursor() as cursor, cursor.copy(statement) as copy:
             lines: list[bytes] = []
