@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from orchestration.parity_meter import OfflineParity
+from serving.explanation.newest import newest_decision, newest_fill
 from serving.explanation.stored import read_decisions
 from trading.adapters.postgres import Warehouse
 
@@ -54,6 +55,14 @@ def test_all_fills_verify(desk):
     assert len(found) >= 5
     assert [one["fill_id"] for one in found if not one["verified"]] == []
     assert all("checks out" in one["text"] for one in found)
+
+
+def test_the_newest_fill_and_decision_are_those_of_the_last_bars(desk):
+    fills = desk.rows("select fill_id, timestamp from trading.fills order by 1")
+    decisions = desk.rows("select decision_id, timestamp from trading.decisions order by 1")
+    with desk.sources() as sources:
+        assert newest_fill(sources) == max(fills, key=lambda row: row[1])[0]
+        assert newest_decision(sources) == max(decisions, key=lambda row: row[1])[0]
 
 
 def test_all_decisions_verify_and_replay_identically(desk):
