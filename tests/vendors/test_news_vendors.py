@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from news_protocols import MARKETS, TECH, beyond_the_plan, feeds, newsapi
 from vendor_cases import BY_NAME, FEEDS, WORDS, fetched, rows_of
-from vendor_server import Reply, VendorServer, refusing
+from vendor_server import Reply, Request, VendorServer, refusing
 
 from trading.errors import (
     InputError,
@@ -141,3 +141,18 @@ def test_the_key_in_a_feeds_address_is_in_no_page_error_or_log(caplog):
     assert len(set(names)) == 2  # two addresses are two feeds, though their names may not say why
     kept = "".join(f"{page.name}{page.cursor}{page.reader.as_dict()}" for page in pages)
     assert "t0ken" not in kept + str(refused.value) + caplog.text
+
+
+@pytest.mark.parametrize("said", ["t0ken/1", "t0ken%2F1"])
+def test_a_feed_that_repeats_the_key_of_its_address_is_not_kept_and_the_others_come(said):
+    """Feeds link to themselves, with all of the address."""
+
+    def answer(request: Request) -> Reply:
+        good = feeds(request)
+        link = f"<link>http://feeds.example/tech.xml?apikey={said}</link>".encode()
+        return replace(good, body=good.body.replace(b"<link>https://feeds.example</link>", link))
+
+    environ = {FEEDS: "AAPL={url}/tech.xml?apikey=t0ken%2F1 MSFT={url}/markets.xml?format=xml"}
+    found, _ = fetched(replace(BY_NAME["rss"], environ=environ, answer=answer))
+    assert [type(one) for one in found] == [Hole, Page]
+    assert "t0ken" not in found[0].sentence() + found[1].cursor

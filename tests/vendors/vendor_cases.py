@@ -16,6 +16,7 @@ from alpaca_protocol import KEYS, alpaca
 from exchange_protocols import CLOSES, binance, kraken
 from news_protocols import KEY, feeds, newsapi
 from vendor_server import Reply, Request, VendorServer
+from yahoo_server import Listing, yahoo
 
 from trading.adapters.sources.calls import Calls, Patience
 from trading.adapters.sources.registry import vendor_named, vendor_of_format
@@ -48,6 +49,8 @@ class Case:
     begin: datetime = BEGIN
     end: datetime = END
     asked_first: int = 0  # requests before the first page: an exchange's markets, name changes, a feed's old address
+    nothing: bytes = b""  # the first page with no row in it, and how many of the rows come all the same
+    left: int = 0
 
     @property
     def vendor(self) -> Vendor:
@@ -81,6 +84,12 @@ class Case:
         return tuple(tuple(row.get(name) for name in self.columns) for row in rows)
 
 
+YAHOO = Listing(
+    [(date(2024, 1, day), 187.5, 188.4375, 183.75, close, 1000) for day, close in ((2, 185.625), (3, 184.25))],
+    dividends={date(2024, 1, 3): 0.24},
+)
+_NO_CHART = b'{"chart":{"result":[{"meta":{"exchangeTimezoneName":"UTC"},"indicators":{"quote":[{}]}}],"error":null}}'
+_NO_FEED = b'<rss version="2.0"><channel><title>Tech</title></channel></rss>'
 _PRICES = ("symbol", "timestamp", "close", "volume")
 _NEWS = ("id", "headline", "body", "symbols", "published_at")
 
@@ -103,6 +112,7 @@ CASES = (
         pages=3,
         renamed=(b'"c":', b'"close":'),
         asked_first=1,
+        nothing=b'{"bars":{},"next_page_token":null}',
     ),
     Case(
         name="alpaca/news",
@@ -118,6 +128,7 @@ CASES = (
         ),
         pages=2,
         renamed=(b'"news":', b'"articles":'),
+        nothing=b'{"news":[],"next_page_token":null}',
     ),
     Case(
         name="alpaca/actions",
@@ -140,6 +151,8 @@ CASES = (
         ),
         pages=9,
         renamed=(b'"corporate_actions":', b'"actions":'),
+        nothing=b'{"corporate_actions":{},"next_page_token":null}',
+        left=6,
     ),
     Case(
         name="ccxt/binance",
@@ -154,6 +167,7 @@ CASES = (
         pages=3,
         renamed=(b"[", b'{"bars":'),
         asked_first=1,
+        nothing=b"[]",
     ),
     Case(
         name="ccxt/kraken",
@@ -166,6 +180,7 @@ CASES = (
         pages=1,
         renamed=(b'"XXBTZUSD":', b'"XBT/USD":'),
         asked_first=2,
+        nothing=b'{"error":[],"result":{"XXBTZUSD":[],"last":0}}',
     ),
     Case(
         name="newsapi",
@@ -190,6 +205,8 @@ CASES = (
         ),
         pages=2,
         renamed=(b'"articles":', b'"items":'),
+        nothing=b'{"status":"ok","totalResults":0,"articles":[]}',
+        left=1,
     ),
     Case(
         name="rss",
@@ -218,6 +235,38 @@ CASES = (
         pages=2,
         renamed=(b"<rss", b"<list"),
         asked_first=1,
+        nothing=_NO_FEED,
+        left=1,
+    ),
+    Case(
+        name="yfinance/prices",
+        source="yfinance",
+        kind="prices",
+        symbols=("AAA", "BBB"),
+        answer=yahoo(dict.fromkeys(("AAA", "BBB"), YAHOO)),
+        columns=_PRICES,
+        rows=tuple(
+            (symbol, date(2024, 1, day), close, 1000)
+            for symbol in ("AAA", "BBB")
+            for day, close in ((2, Decimal("185.625")), (3, Decimal("184.25")))
+        ),
+        pages=2,
+        renamed=(b'"chart":', b'"graph":'),
+        nothing=_NO_CHART,
+        left=2,
+    ),
+    Case(
+        name="yfinance/actions",
+        source="yfinance",
+        kind="actions",
+        symbols=("AAA", "BBB"),
+        answer=yahoo(dict.fromkeys(("AAA", "BBB"), YAHOO)),
+        columns=("symbol", "kind", "ex_date", "amount", "currency"),
+        rows=tuple((symbol, "dividend", date(2024, 1, 3), Decimal("0.24"), "USD") for symbol in ("AAA", "BBB")),
+        pages=2,
+        renamed=(b'"result":', b'"results":'),
+        nothing=_NO_CHART,
+        left=1,
     ),
 )
 

@@ -9,7 +9,8 @@
 
 Failures, each a change of the good reply: `too_many` (429 with Retry-After), `failing` (5xx), `refusing` (401, 403,
 404), `cut` (the connection ends inside the body, or before any byte), `truncated` (a whole answer, with half of the
-JSON), `empty`, `slow` (waits before it answers), `changed` (any other edit of the body, such as a renamed field).
+JSON), `empty`, `slow` (waits before it answers), `trickling` (waits before each byte), `changed` (any other edit of the
+body, such as a renamed field), `instead` (another good body, such as a page without rows).
 `json_reply` makes a good reply. `calls_to` makes the way to ask it without real waits: what would be slept is noted.
 Import it as `vendor_server`: tests/vendors is on the path of the tests.
 """
@@ -43,13 +44,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What is answered; `cut_at` bytes of the body the connection ends (-1: before any byte), after `delay` seconds."""
+    """What is answered; `cut_at` bytes of the body the connection ends (-1: before any byte), after `delay` seconds.
+
+    Before each byte of the body it waits for `trickle` seconds.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     cut_at: int | None = None
     delay: float = 0.0
+    trickle: float = 0.0
 
 
 Failure = Callable[[Reply], Reply]
@@ -94,6 +99,16 @@ def empty() -> Failure:
 def slow(seconds: float) -> Failure:
     """The right answer, too late."""
     return lambda good: replace(good, delay=seconds)
+
+
+def trickling(seconds: float) -> Failure:
+    """The right answer, a byte at a time: no single read is slow."""
+    return lambda good: replace(good, trickle=seconds)
+
+
+def instead(body: bytes) -> Failure:
+    """Another body, as good as the right one."""
+    return lambda good: replace(good, body=body)
 
 
 def changed(old: bytes, new: bytes) -> Failure:
@@ -173,7 +188,10 @@ def _handler_of(vendor: VendorServer) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(reply.body)))
             self.send_header("Connection", "close")
             self.end_headers()
-            self.wfile.write(reply.body[: reply.cut_at])
+            whole = reply.body[: reply.cut_at]
+            for piece in [whole] if not reply.trickle else (bytes([byte]) for byte in whole):
+                time.sleep(reply.trickle)
+                self.wfile.write(piece)
 
         do_GET = do_POST = _serve  # noqa: N815 - the names that http.server looks for
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from calendar import timegm
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from trading.adapters.sources.answers import Answer
 from trading.adapters.sources.calls import Calls
@@ -28,7 +29,7 @@ from trading.adapters.sources.words import SETTING as WORDS
 from trading.adapters.sources.words import Words, setting_of, symbols_in, words_of
 from trading.errors import InputError, UnreadablePayloadError
 from trading.ingestion.payload import Cell
-from trading.ingestion.ports import Ask, Page
+from trading.ingestion.ports import Ask, Hole, Page
 from trading.ingestion.reader import Reader
 
 _FEEDS = "TRADELOOM_RSS_FEEDS"
@@ -36,6 +37,7 @@ _ANY = "*"
 _NOT_MODIFIED = 304
 _EXAMPLE = "AAPL,MSFT=https://feeds.example/tech.xml *=https://feeds.example/markets.xml"
 _ENDS = (b"</rss>", b"</feed>", b"</rdf:rdf>")
+_KEYS = re.compile(r"key|token|secret|auth|sign|pass", re.IGNORECASE)  # names of what an address should not tell
 _TAIL = 4096  # bytes at the end in which a whole feed closes; some write a comment after that
 
 
@@ -72,7 +74,7 @@ def _feed(part: str) -> Feed:
     return Feed(url, () if listed == (_ANY,) else listed)
 
 
-def _pages(ask: Ask, cursor: str | None, calls: Calls) -> Iterator[Page]:
+def _pages(ask: Ask, cursor: str | None, calls: Calls) -> Iterator[Page | Hole]:
     """Yield the feeds that changed and may hold the asked symbols; a cursor is what each feed said of its state."""
     words = words_of(calls.settings.get(WORDS, ""))
     state: dict[str, dict[str, str]] = json.loads(cursor) if cursor else {}
@@ -83,9 +85,18 @@ def _pages(ask: Ask, cursor: str | None, calls: Calls) -> Iterator[Page]:
         answer = calls.attempt(fetch, feed.name, _refuse_unless_whole)
         if answer.status == _NOT_MODIFIED:
             continue
+        if _repeats_a_key(feed, answer.body):
+            yield Hole(f"feed {feed.name}", "it repeats the key of its address, and a page is kept for ever")
+            continue
         state[feed.name] = _state(answer, about)
         reader = ask.reader("rss.feed", "raw", type=answer.headers.get("content-type", ""), **about)
         yield Page(answer.body, f"feed {feed.name}", reader, json.dumps(state))
+
+
+def _repeats_a_key(feed: Feed, body: bytes) -> bool:
+    """Tell whether a feed names itself with the key by which it was asked for, as feeds do in a link to themselves."""
+    said = [value for name, value in parse_qsl(urlsplit(feed.url).query) if _KEYS.search(name)]
+    return any(form.encode() in body for value in said for form in (value, quote(value, safe="")))
 
 
 def _feeds_about(symbols: Iterable[str], feeds: list[Feed], words: Words) -> list[Feed]:
