@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from trading.adapters import bar_staging, warehouse
-from trading.adapters.bar_judging import Judging, Outcome
+from trading.adapters.bar_judging import Judging, Outcome, with_hashes
 from trading.adapters.bar_places import Places
 from trading.adapters.bar_spool import Defects, Spool, Survey, key_hashes
+from trading.adapters.bar_staging_thread import StagingThread
 from trading.adapters.batch_facts import calendars_of_batch, facts_of
 from trading.adapters.batch_report import UNFINISHED, Judged, NewRows, unfinished
 from trading.adapters.payloads import Payload
@@ -96,11 +97,12 @@ class BarBatch:
         conn.commit()  # others wait for the sessions that this recorded
         bar_staging.begin_staging(conn)
         tally = _Tally(Defects(self._folder / "judged"))
-        judging = Judging(self._batch, self._spool, facts, Places(conn, self._batch, calendars))
-        for outcome in self._outcomes(judging, survey):
-            tally.add(outcome)
-            if len(outcome.good):
-                bar_staging.stage(conn, judging.staged(outcome.good, with_later=self._with_later))
+        with StagingThread(self._stage) as staging:
+            places = Places(conn, self._batch, calendars, staging.turn)
+            for outcome in self._outcomes(Judging(self._batch, self._spool, facts, places), survey):
+                tally.add(outcome)
+                if len(outcome.good):
+                    staging.put(outcome.good)
         conn.commit()
         self._staged = tally.rows_good
         return self._judged(facts, calendars, survey, tally)
@@ -133,6 +135,9 @@ class BarBatch:
     def insert(self, conn: psycopg.Connection, watermark: int, batch_id: int) -> None:
         """Write what `compare` found to be new."""
         bar_staging.insert_new(conn, self._batch, self._new.rows, watermark, batch_id)
+
+    def _stage(self, good: pl.DataFrame) -> None:
+        bar_staging.stage(self._connected(), with_hashes(good, self._batch, with_later=self._with_later))
 
     def _connected(self) -> psycopg.Connection:
         if self._session is None:

@@ -71,23 +71,6 @@ class Judging:
         """Return bars of a block as single rows."""
         return self._candidates(number, frame)
 
-    def staged(self, good: pl.DataFrame, *, with_later: bool) -> pl.DataFrame:
-        """Return the bars that passed as they are staged: with the hash of a first version and of a later one."""
-        import polars as pl
-
-        received = pl.lit(self.batch.received_at.astimezone(UTC).replace(tzinfo=None)).cast(pl.Datetime("us"))
-        frame = good.with_columns(later=pl.max_horizontal("nominal_at", received))
-        is_history = self.batch.mode == "history"
-        first = self._hashes(frame, "nominal_at" if is_history else "later")
-        later = self._hashes(frame, "later") if is_history and with_later else [None] * len(frame)
-        return frame.with_columns(
-            row_hash=pl.Series(first, dtype=pl.String), later_hash=pl.Series(later, dtype=pl.String)
-        )
-
-    def _hashes(self, frame: pl.DataFrame, known_at: str) -> list[str | None]:
-        found = bar_hashes(frame, self.batch.source, self.batch.reader.adjustment, NUMBERS, known_at)
-        return [f"\\x{digest.hex()}" for digest in found]
-
     def _refused(self, number: int, frame: pl.DataFrame) -> list[Defect]:
         """Return a defect for each bar on the refused side of a gap."""
         import polars as pl
@@ -111,3 +94,22 @@ class Judging:
         reader = self.batch.reader
         rows = [{"number": row["number"], "values": values_of(row, reader)} for row in frame.iter_rows(named=True)]
         return self.spool.candidates(number, rows) if rows else []
+
+
+def with_hashes(good: pl.DataFrame, batch: Batch, *, with_later: bool) -> pl.DataFrame:
+    """Return the bars that passed as they are staged: with the hash of a first version and of a later one."""
+    import polars as pl
+
+    received = pl.lit(batch.received_at.astimezone(UTC).replace(tzinfo=None)).cast(pl.Datetime("us"))
+    frame = good.with_columns(later=pl.max_horizontal("nominal_at", received))
+    is_history = batch.mode == "history"
+    first = _hashes(frame, batch, "nominal_at" if is_history else "later")
+    later: list[str] | list[None] = [None] * len(frame)
+    if is_history and with_later:
+        later = _hashes(frame, batch, "later")
+    return frame.with_columns(row_hash=pl.Series(first, dtype=pl.String), later_hash=pl.Series(later, dtype=pl.String))
+
+
+def _hashes(frame: pl.DataFrame, batch: Batch, known_at: str) -> list[str]:
+    found = bar_hashes(frame, batch.source, batch.reader.adjustment, NUMBERS, known_at)
+    return [f"\\x{digest.hex()}" for digest in found]

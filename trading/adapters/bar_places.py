@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -27,9 +28,9 @@ _KEPT = 20_000  # the dates of a lifetime; of moments within days there is no en
 class Places:
     """The places of a delivery's bars, by the sessions recorded now."""
 
-    def __init__(self, conn: psycopg.Connection, batch: Batch, calendars: Mapping[str, str]) -> None:
-        """Begin with none; `calendars` names that of each symbol."""
-        self._conn, self._batch, self._calendars = conn, batch, dict(calendars)
+    def __init__(self, conn: psycopg.Connection, batch: Batch, calendars: Mapping[str, str], turn: Lock) -> None:
+        """Begin with none; `calendars` names that of each symbol, under `turn` the session may be asked."""
+        self._conn, self._batch, self._calendars, self._turn = conn, batch, dict(calendars), turn
         self._known: pl.DataFrame | None = None
 
     def of(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -44,7 +45,8 @@ class Places:
 
     def of_single(self, candidates: list[Candidate]) -> None:
         """Place single rows."""
-        place_bars(self._conn, self._batch.source, candidates, self._calendars, self._batch.reader.parser)
+        with self._turn:
+            place_bars(self._conn, self._batch.source, candidates, self._calendars, self._batch.reader.parser)
 
     def _with_places_of(self, asked: pl.DataFrame) -> pl.DataFrame:
         import polars as pl

@@ -7,6 +7,7 @@ nominal time in a `history` batch, every other one when it was received; one tha
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("number", "symbol", "interval", "timestamp", *NUMBERS, "nominal_at", "row_hash", "later_hash")
 _MANY_ROWS = 1_000
+_COPIED_AT_ONCE = 20_000  # their text is 4 MB
 
 _TABLES = """
 create temporary table if not exists staged_bars (
@@ -93,14 +95,16 @@ def begin_staging(conn: psycopg.Connection) -> None:
 
 def stage(conn: psycopg.Connection, frame: pl.DataFrame) -> None:
     """Copy good bars in; `frame` has the staged columns, times as UTC without a zone, hashes as hex or null."""
-    lines = frame.select(_COLUMNS).write_csv(
-        include_header=False, datetime_format="%Y-%m-%d %H:%M:%S%.6f+00", quote_style="necessary"
-    )
     with (
         conn.cursor() as cursor,
         cursor.copy(f"copy staged_bars ({', '.join(_COLUMNS)}) from stdin (format csv)") as copy,
     ):
-        copy.write(lines)
+        for part in frame.select(_COLUMNS).iter_slices(_COPIED_AT_ONCE):
+            lines = io.BytesIO()
+            part.write_csv(
+                lines, include_header=False, datetime_format="%Y-%m-%d %H:%M:%S%.6f+00", quote_style="necessary"
+            )
+            copy.write(lines.getbuffer())
 
 
 def compare(conn: psycopg.Connection, batch: Batch, staged: int, watermark: int) -> NewBars:

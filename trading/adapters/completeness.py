@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -240,7 +241,13 @@ def _write(
         ) as copy,
     ):
         for day, (expected, missing) in sorted(changed.items()):
-            copy.write_row(
-                (about["source"], about["interval"], day, expected, missing, not missing, about["watermark"])
-            )
+            told = _array(tuple(expected)), _array(tuple(missing)), not missing
+            copy.write_row((about["source"], about["interval"], day, *told, about["watermark"]))
     return len(changed)
+
+
+@lru_cache(maxsize=16)  # sessions that follow one another expect the same symbols, often thousands
+def _array(symbols: tuple[str, ...]) -> str:
+    """Return symbols as PostgreSQL writes an array of text."""
+    quoted = (symbol.replace("\\", "\\\\").replace('"', '\\"') for symbol in symbols)
+    return "{" + ",".join(f'"{symbol}"' for symbol in quoted) + "}"
