@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -15,6 +15,7 @@ import pytest
 from alpaca_protocol import KEYS
 from stream_server import StreamServer, alpaca_greeting, binance_greeting, refusing_greeting
 from vendor_server import Reply, Request, VendorServer, calls_to, json_reply
+from yahoo_server import Listing, yahoo
 
 from trading.adapters import fetch_log
 from trading.adapters.charts import declare
@@ -30,8 +31,9 @@ from trading.adapters.feeds.stream import Subscription
 from trading.adapters.feeds.terms import FeedTerms
 from trading.adapters.object_store import ObjectStore
 from trading.adapters.payload_rows import rows_of_payload
+from trading.adapters.sources.registry import vendor_named
 from trading.adapters.wake_ups import WakeUps
-from trading.calendar import Session, Sessions
+from trading.calendar import Session, Sessions, exchange_sessions
 from trading.chart_bars.chart import Chart
 from trading.errors import CredentialsError, VendorRefusedError, VendorUnavailableError
 from trading.feed.backoff import Backoff
@@ -453,6 +455,58 @@ def test_a_vendor_is_polled_as_each_bar_ends(open_desk: Callable[..., Desk]):
     there = desk.minutes()["AAPL"]
     assert there == [*range(len(there))]
     assert desk.events() == ["stopped"]
+
+
+class Hurried(threading.Event):
+    """Whoever waits for it moves its clock on instead; set at the end of its time."""
+
+    def __init__(self, now: datetime, until: datetime) -> None:
+        super().__init__()
+        self.now, self._until = now, until
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.now += timedelta(seconds=timeout or 0)
+        if self.now >= self._until:
+            self.set()
+        return self.is_set()
+
+
+def test_yahoos_days_are_polled_after_each_close_and_not_at_a_weekend(open_desk: Callable[..., Desk]):
+    desk = open_desk()
+    first, until = datetime(2026, 11, 11, 22, tzinfo=UTC), datetime(2026, 11, 17, 12, tzinfo=UTC)
+    sessions = exchange_sessions("XNYS", date(2026, 11, 12), date(2026, 11, 25))
+    days = [one.session_date for one in sessions]
+    listing = Listing([(day, 10.0, 15.0, 9.5, 10.5 + number / 4, 1000) for number, day in enumerate(days)])
+    yfinance, stop = vendor_named("yfinance"), Hurried(first, until)
+    fetch_log.declare(desk.url, yfinance)
+    asked: list[datetime] = []
+
+    def answer(request: Request) -> Reply:
+        asked.append(stop.now)
+        return yahoo({"TOY": listing})(request)
+
+    desk.pages.answer = answer
+    newest = "select symbol, max(timestamp) from raw.price_bars group by 1"
+    calls = calls_to(desk.pages, "yfinance")[0]
+    report = PollingFeed(
+        symbols=("TOY",),
+        interval=Interval.parse("1d"),
+        newest=lambda: dict(desk.conn.execute(newest).fetchall()),
+        sessions=lambda _: {"XNYS": Sessions.of(sessions)},
+        backfill=Backfill(yfinance, "1d", calls, stop.clock, desk.url, desk.store),
+        events=FeedEvents(desk.url, "yfinance", stop.clock, desk.told.append),
+        clock=stop.clock,
+        stop=stop,
+    ).run()
+    there = desk.conn.execute("select timestamp::date, known_at from raw.price_bars order by 1").fetchall()
+    over = {one.session_date: one.closes_at + yfinance.lag for one in sessions if one.closes_at < until}
+    assert [day for day, _ in there] == sorted(over)
+    assert all(timedelta(0) <= known_at - over[day] < timedelta(minutes=1) for day, known_at in there)
+    assert not [at for at in asked if at.date().isoweekday() > 5]
+    assert (report.rows_published, report.stalls, desk.events()) == (len(over), 0, ["stopped"])
 
 
 def test_a_listener_wakes_for_what_is_committed_and_finds_what_nobody_told(open_desk: Callable[..., Desk]):
