@@ -22,7 +22,7 @@ from assets import (
 from orchestration.calendars import calendars_in_use
 from orchestration.daily import daily_schedule
 from orchestration.jobs import JOBS, WEEKLY, daily_update
-from orchestration.maintenance import every_night, purge_event_log
+from orchestration.maintenance import NIGHTLY, partitions_ahead, purge_event_log
 from orchestration.resources import resources
 
 defs = dg.Definitions(
@@ -48,11 +48,11 @@ defs = dg.Definitions(
         *vendors.VENDOR_ASSETS,
     ],
     asset_checks=[completeness.reconciled, leaks.training_set_leaks],
-    jobs=[*JOBS, purge_event_log],
+    jobs=[*JOBS, purge_event_log, partitions_ahead],
     schedules=[
         *(daily_schedule(calendar, daily_update) for calendar in calendars_in_use(os.environ)),
         *WEEKLY,
-        every_night,
+        *NIGHTLY,
     ],
     sensors=[vendors.vendor_pools],
     resources=resources(),

@@ -20,6 +20,7 @@ from infra.local.ports import PREFERRED, is_free
 from infra.local.processes import marked, records
 from infra.local.services import NAMES, mark_of
 from infra.postgres.migrate import pending
+from infra.postgres.partitions import standing
 from infra.postgres.replica import replica_lag
 from infra.postgres.versions import VersionShare, version_shares
 
@@ -42,7 +43,7 @@ def examine(environ: Mapping[str, str]) -> list[Finding]:
     home = Home.resolve(environ)
     checks = (_versions, _disk, _secrets, _ports, _leftovers, _strays, _elsewhere)
     findings = [finding for check in checks for finding in check(home)]
-    return [*findings, _migrations(environ), *_replica(environ), *_superseded(environ)]
+    return [*findings, _migrations(environ), *_partitions(environ), *_replica(environ), *_superseded(environ)]
 
 
 def _versions(_home: Home) -> Iterator[Finding]:
@@ -119,6 +120,20 @@ def _migrations(environ: Mapping[str, str]) -> Finding:
     return Finding(
         "migrations", not waiting, f"pending: {', '.join(waiting)}; run `tradeloom up`" if waiting else "none pending"
     )
+
+
+def _partitions(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Say how far ahead of the time the partitions of each table stand."""
+    try:
+        found = standing(Endpoints.resolve(environ).postgres_url)
+    except NotRunningError:
+        yield Finding("partitions", True, "not looked at: PostgreSQL does not run")
+        return
+    except PlatformError as error:
+        yield Finding("partitions", False, str(error))
+        return
+    for table in found:
+        yield Finding(f"partitions: {table.relation}", table.ok, table.sentence())
 
 
 def _replica(environ: Mapping[str, str]) -> Iterator[Finding]:

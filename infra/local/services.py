@@ -23,6 +23,7 @@ from infra.local.object_store import ObjectStore, read_problem, write_problem
 from infra.local.postgres import DATABASES, PostgresServer, database_url, ensure_databases, query_problem
 from infra.local.processes import MARK, Identity, spawn
 from infra.postgres.migrate import migrate
+from infra.postgres.partitions import make_ahead
 
 NEEDS: Mapping[str, frozenset[str]] = {
     "postgres": frozenset(),
@@ -183,4 +184,5 @@ def prepare(name: str, endpoints: Endpoints, *, embedded: bool) -> list[str]:
         raise EngineStartError(
             f"expected databases {', '.join(DATABASES)}, could not make them: {reason}; make them"
         ) from error
-    return [f"migration {version}" for version in migrate(url)]
+    done = [f"migration {version}" for version in migrate(url)]
+    return done + [f"partition {name}" for name in make_ahead(url)]

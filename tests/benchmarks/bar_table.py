@@ -50,6 +50,10 @@ insert into trading.calendar_sessions (calendar, session_date, opens_at, closes_
 select 'bench', day::date, day + interval '14 hours', day + interval '21 hours'
 from generate_series(%(first)s, %(first)s + %(days)s * interval '1 day', interval '1 day') as day
 """
+_PARTITIONS = """
+select raw.make_partitions('prices', array(
+    select day from generate_series(%(first)s, %(first)s + %(days)s * interval '1 day', interval '1 day') as day))
+"""
 _COPY = (
     "copy raw.price_bars (source, symbol, interval, timestamp, open, high, low, close, volume, adjustment, nominal_at,"
     " known_at, row_hash, watermark, batch_id) from stdin"
@@ -65,6 +69,7 @@ class BarTable:
         self.url = url
         self.conn = psycopg.connect(url, autocommit=True, options="-c timezone=UTC")
         self.newest = FIRST + timedelta(days=bars - 1)
+        self.conn.execute(_PARTITIONS, {"first": FIRST, "days": bars + 100})
         with self.conn.transaction():
             self.conn.execute("select setseed(0.25)")
             watermark, batch = self._publication(SYMBOLS * bars)

@@ -62,7 +62,10 @@ def beside_copy(bench: Bench) -> Iterator[Sides]:
     file, text = _files(bench)["parquet"], bench.scratch() / "rows"
     with bench.object_store() as server, bench.database() as whole:
         _ingested(whole, server=server, file=file)
-        with psycopg.connect(whole) as conn, conn.cursor().copy(f"copy raw.price_bars ({_COLUMNS}) to stdout") as out:
+        with (
+            psycopg.connect(whole) as conn,
+            conn.cursor().copy(f"copy (select {_COLUMNS} from raw.price_bars) to stdout") as out,
+        ):
             text.write_bytes(b"".join(bytes(part) for part in out))
 
         def copied(url: str) -> None:

@@ -52,6 +52,11 @@ from (
 order by b.s, b.n
 """
 
+_PARTITIONS = """
+select raw.make_partitions('prices', array(
+    select timestamptz '2000-01-03 00:00+00' + n * interval '1 day' from generate_series(0, %s) as n))
+"""
+
 
 @contextmanager
 def prepare(bench: Bench) -> Iterator[Sides]:
@@ -86,6 +91,7 @@ def _fill(url: str) -> None:
     with psycopg.connect(url, options="-c timezone=UTC") as conn:
         row = conn.execute(_BATCH, {"rows": ROWS}).fetchone()
         assert row is not None
+        conn.execute(_PARTITIONS, (ROWS // SYMBOLS,))
         asked = {"batch": row[0], "watermark": row[1], "symbols": SYMBOLS, "bars": ROWS // SYMBOLS}
         conn.execute(_BARS.replace("b.n % 977", "b.n %% 977"), asked)
 

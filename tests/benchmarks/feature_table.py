@@ -76,6 +76,8 @@ def fill(url: str, *, symbols: int = 200, sessions: int = 5000, publications: in
     with psycopg.connect(url, options="-c timezone=UTC -c synchronous_commit=off") as conn:
         ensure_sessions(conn, ["XNYS"], FIRST, LAST, LAST)
         conn.execute("select setseed(0.5)")
+        years = [date(year, 1, 1) for year in range(FIRST.year, LAST.year + 1)]
+        conn.execute("select raw.make_partitions('prices', %s::timestamptz[])", (years,))
         _describe(conn, service, names)
         step = -(-sessions // publications)
         for after in range(0, sessions, step):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from trading.adapters.partitions import analyze_staged, make_partitions_for_staged
 from trading.adapters.warehouse import Batch
 from trading.ingestion.bar_columns import NUMBERS
 
@@ -125,10 +126,11 @@ def compare(conn: psycopg.Connection, batch: Batch, staged: int, watermark: int)
 
 def insert_new(conn: psycopg.Connection, batch: Batch, rows: int, watermark: int, batch_id: int) -> None:
     """Write the new versions that `compare` found, `rows` of them."""
+    make_partitions_for_staged(conn)
     conn.execute(_filled(_INSERT, batch), _about(batch, watermark) | {"batch_id": batch_id})
     if rows >= _MANY_ROWS:
         # What derives from the batch plans by statistics, and autovacuum comes too late for a first load.
-        conn.execute("analyze raw.price_bars")
+        analyze_staged(conn)
 
 
 def has_bars(conn: psycopg.Connection, source: str) -> bool:

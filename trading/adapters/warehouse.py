@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from trading.adapters.partitions import analyze, make_partitions
 from trading.adapters.postgres import connection, engine_errors
 from trading.errors import InputError
 from trading.ingestion.candidates import Defect
@@ -177,6 +178,8 @@ def insert_rows(
 ) -> None:
     """Copy new versions into their raw table."""
     columns = ("source", *KEY_COLUMNS[kind], *CONTENT_COLUMNS[kind], "nominal_at", "known_at")
+    times = _times(kind, versions)
+    make_partitions(conn, kind, times)
     _copy(
         conn,
         TABLE[kind],
@@ -185,7 +188,7 @@ def insert_rows(
     )
     if len(versions) >= _MANY_ROWS:
         # What derives from the batch plans by statistics, and autovacuum comes too late for a first load.
-        conn.execute(sql.SQL("analyze {}").format(sql.Identifier(*TABLE[kind].split("."))))
+        analyze(conn, TABLE[kind], times)
 
 
 def insert_quarantine(conn: psycopg.Connection, defects: Iterable[Defect], batch_id: int) -> None:
@@ -213,6 +216,15 @@ def advance_features(url: str) -> bool:
 def publishing(url: str) -> Any:
     """Open the connection of a publishing transaction: READ COMMITTED, so it sees all that its watermark follows."""
     return connection(url, application="tradeloom-ingest")
+
+
+def _times(kind: Kind, versions: Sequence[VersionedRow]) -> list[Any]:
+    """Return the times by which rows lie in partitions; none of a kind that has no partitions."""
+    names = (*KEY_COLUMNS[kind], *CONTENT_COLUMNS[kind])
+    if "timestamp" not in names:
+        return []
+    place = names.index("timestamp")
+    return [(*version.row.key, *version.row.content)[place] for version in versions]
 
 
 def _values(row: RawRow) -> tuple[Any, ...]:

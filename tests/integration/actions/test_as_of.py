@@ -96,6 +96,7 @@ def test_bars_are_adjusted_by_what_was_known_then(conn: psycopg.Connection) -> N
     bars = {("bar", FIRST + timedelta(days=day)): Decimal(chance.randrange(50, 150)) for day in range(20)}
     known: dict[str, list[Version]] = {"split": [], "dividend": []}
     for opened, batch, watermark in _publications(conn, 1):
+        opened.execute("select raw.make_partitions('prices', %s::timestamptz[])", ([day for _, day in bars],))
         for (_, day), price in bars.items():
             opened.execute(
                 "insert into raw.price_bars (source, symbol, interval, timestamp, open, high, low, close, volume, "

@@ -53,6 +53,7 @@ class Market:
         with self.conn.transaction():
             watermark = _one(self.conn, "select raw.take_watermark('test')")
             batch = _one(self.conn, _BATCH, (SOURCE, "0" * 64, Jsonb({}), watermark))
+            self.conn.execute("select raw.make_partitions('trades', %s)", ([moment(one.at) for one in versions],))
             for one in versions:
                 self.conn.execute(_TRADE, self._row(one, watermark, batch))
         self.published += [replace(one, watermark=watermark) for one in versions]

@@ -51,6 +51,7 @@ BROKEN = {
 def conn(database_url: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(database_url, autocommit=True) as conn:
         conn.execute("select raw.take_watermark('a test')")
+        conn.execute(f"select raw.make_partitions('prices', array[{BAR['timestamp']}::timestamptz])")  # type: ignore[arg-type]
         conn.execute(
             "insert into raw.ingestion_batches (kind, source, mode, received_at, payload_key, payload_sha256, payload_name,"
             " rows_in, rows_published, rows_unchanged, rows_merged, rows_quarantined, status, watermark, trace_id)"

@@ -87,6 +87,7 @@ class Warehouse:
         with self.conn.transaction():
             watermark = self.one("select raw.take_watermark('test')")
             batch = self._batch(source, watermark, len(bars) + len(splits))
+            self.conn.execute("select raw.make_partitions('prices', %s)", ([midnight(bar.day) for bar in bars],))
             with self.conn.cursor().copy(
                 "copy raw.price_bars (source, symbol, interval, timestamp, open, high, low, close, volume, adjustment,"
                 " nominal_at, known_at, watermark, batch_id, row_hash) from stdin"

@@ -30,6 +30,7 @@ def store(database_url: str):
     with psycopg.connect(database_url, options="-c timezone=UTC") as conn:
         ensure_sessions(conn, ["XNYS"], DAYS[0], DAYS[0], RECORDED_TO)
         conn.execute("select raw.take_watermark('test')")
+        conn.execute("select raw.make_partitions('prices', %s::timestamptz[])", (list(DAYS),))
         instrument(conn, "X")
         instrument(conn, "Y")
         for service, parameters in ((LIMITED, '{"max_age_sessions": 3}'), (UNLIMITED, "{}")):

@@ -44,6 +44,7 @@ def publish(url: str, dice: random.Random, count: int) -> list[Row]:
     rows = []
     with psycopg.connect(url, options="-c timezone=UTC") as conn:
         watermark = conn.execute("select raw.take_watermark('test')").fetchone()[0]
+        conn.execute("select raw.make_partitions('prices', array[%s::timestamptz])", (FIRST,))
         for _ in range(count):
             source, symbol = dice.choice(SERIES)
             day = dice.randrange(5)

@@ -45,6 +45,7 @@ def _insert(conn: psycopg.Connection, pick: random.Random, watermark: int) -> No
         (secrets.token_hex(32), watermark),
     ).fetchone()
     assert batch is not None
+    conn.execute("select raw.make_partitions('prices', array[%s::timestamptz])", (FIRST,))
     for place in pick.sample(range(DAYS), 2):
         day, close = FIRST + timedelta(days=place), Decimal(pick.randrange(1000, 2000)) / 100
         timestamp = datetime.fromisoformat(f"{day}T00:00:00+00:00")

@@ -54,6 +54,7 @@ def _publish(conn: psycopg.Connection, batch: list[Version]) -> int:
         f"values ('prices', 's', 'history', now(), 'k', repeat('0', 64), 'n', {len(batch)}, {len(batch)}, 0, 0, 0, "
         f"'published', {watermark}, 't') returning batch_id",
     )
+    conn.execute("select raw.make_partitions('prices', array[%s::timestamptz])", (START,))
     for version in batch:
         conn.execute(
             "insert into raw.price_bars (source, symbol, interval, timestamp, open, high, low, close, volume, adjustment, "

@@ -20,6 +20,7 @@ BAR = "files\tIBM\t1d\t{day}\t2\t2\t2\t2\t1\traw\t{day}\t{day}\t{watermark}\t{ba
 @pytest.fixture
 def conn(database_url: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(database_url, autocommit=True) as conn:
+        conn.execute("select raw.make_partitions('prices', array[timestamptz '2024-01-01'])")
         yield conn
 
 

@@ -62,6 +62,7 @@ def publish(conn: psycopg.Connection, symbol: str, calendar: str, interval: str,
         with conn.cursor().copy("copy given from stdin") as copy:
             for row in frame[["ts", *PRICES, "volume"]].itertuples(index=False):
                 copy.write_row(row)
+        conn.execute("select raw.make_partitions('prices', (select array_agg(ts) from given))")
         conn.execute(
             "insert into raw.price_bars (source, symbol, interval, timestamp, open, high, low, close, volume, adjustment,"
             " nominal_at, known_at, watermark, batch_id, row_hash) select 'files', %s, %s, ts, o, h, l, c, v, 'raw',"

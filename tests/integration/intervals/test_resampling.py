@@ -79,6 +79,7 @@ class World:
         """Publish versions of bars in one transaction; return its watermark."""
         with self.conn.transaction():
             watermark, batch = self._batch()
+            self.conn.execute("select raw.make_partitions('prices', %s)", ([one.timestamp for one in versions],))
             with self.conn.cursor().copy(
                 "copy raw.price_bars (source, symbol, interval, timestamp, open, high, low, close, volume, adjustment,"
                 " nominal_at, known_at, watermark, batch_id, row_hash) from stdin"

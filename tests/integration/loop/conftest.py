@@ -62,6 +62,7 @@ class Bars:
     def publish_market(self) -> None:
         """Sessions and instruments, without a bar."""
         with psycopg.connect(self.url) as conn:
+            conn.execute("select raw.make_partitions('prices', %s)", ([midnight(day) for day in DAYS],))
             for day in DAYS:
                 opens = midnight(day) + timedelta(hours=14, minutes=30)
                 conn.execute(

@@ -210,6 +210,7 @@ def _publish(url: str) -> None:
                 (day, close - timedelta(hours=6, minutes=30), close),
             )
         batch, watermark = _batch(conn, "prices")
+        conn.execute("select raw.make_partitions('prices', %s::timestamptz[])", (list(DAYS),))
         for place, day in enumerate(DAYS):
             price = round(400 + 20 * float(np.sin(place / 6)) + place / 10, 2)
             conn.execute(

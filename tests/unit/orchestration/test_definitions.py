@@ -110,6 +110,7 @@ def test_each_job_but_main_has_a_schedule_and_the_daily_one_has_one_per_calendar
         "weekly_retraining",
         "full_parity",
         "purge_event_log",
+        "partitions_ahead",
     }
 
 

@@ -179,7 +179,10 @@ class FeedPublisher:
                 rows = self._continuing(kind, payload, reader, received_at)
                 if rows is None:
                     break
-                published = self._publish_with_features(kind, payload, reader, rows, received_at)
+                try:
+                    published = self._publish_with_features(kind, payload, reader, rows, received_at)
+                except psycopg.errors.CheckViolation:
+                    break  # their time has no partition yet: ingestion makes it, or says what else is wrong
                 if published is not None:
                     return published
         return self._ingest(kind, payload, reader, received_at, now)
@@ -246,7 +249,7 @@ class FeedPublisher:
         """Publish, without the features where they cannot be derived: the bars must not wait for them."""
         try:
             return self._publish_quickly(kind, payload, reader, rows, received_at, derives=self._derives)
-        except psycopg.OperationalError:
+        except (psycopg.OperationalError, psycopg.errors.CheckViolation):
             raise
         except psycopg.Error as error:
             if not self._derives:
