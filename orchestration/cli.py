@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, Door] = {
     ),
     "explain": Door("orchestration.commands.explain", "explain", "Why a fill happened, or a decision sent no order."),
     "replay": Door("orchestration.commands.replay", "replay", "Decide again and compare, bit for bit."),
+    "parity": Door("orchestration.commands.parity", "parity", "Whether what was served comes out again, bit for bit."),
     "models": Door(
         "orchestration.commands.models", "models", "Versions, aliases and gate verdicts; promote, roll back."
     ),

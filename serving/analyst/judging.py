@@ -6,7 +6,6 @@ language model if the service was given one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -89,12 +88,8 @@ class Analyst:
 
     def score(self, asked: ScoreRequest) -> Scores:
         """Return one score and one label per text; `scorings` keeps them."""
-        return self.scores(asked.texts, None, asked.scorer_version)
-
-    def scores(self, texts: Sequence[str], name: str | None, version: str | None) -> Scores:
-        """Return one score and one label per text by a scorer; None: the service's own, the version in service."""
-        scorer = self._scorer(name, version)
-        verdicts = scorer.score([Text(text) for text in texts])
+        scorer = self._scorer(None, asked.scorer_version)
+        verdicts = scorer.score([Text(text) for text in asked.texts])
         return Scores(
             scores=[verdict.score for verdict in verdicts],
             labels=[verdict.label for verdict in verdicts],

@@ -43,17 +43,13 @@ class Scorings:
         )
         record_scores(self.warehouse.connect, self.ids, row)
 
-    def weights_sha256(self, scorer: str, version: str) -> str | None:
-        """Return the sha256 of a head's weights, None for a language model.
-
-        Raises:
-            TradeloomError: there is no such version, or its weights are not the recorded ones.
-        """
-        return self.versions.get(version).head.sha256 if scorer == HEAD_SCORER else None
-
     def _model(self, scorer: str, version: str) -> ServedModel:
         key = (scorer, version)
         if key not in self._models:
-            name = self.head_name if scorer == HEAD_SCORER else scorer
-            self._models[key] = ServedModel(name, version, self.weights_sha256(*key), self.environment)
+            self._models[key] = ServedModel(*self._identity(scorer, version), self.environment)
         return self._models[key]
+
+    def _identity(self, scorer: str, version: str) -> tuple[str, str, str | None]:
+        if scorer != HEAD_SCORER:
+            return scorer, version, None
+        return self.head_name, version, self.versions.get(version).head.sha256

@@ -1,7 +1,7 @@
 """Asks the analyst its recorded questions again, in a pinned process (pinned.py).
 
 The analyst is the service's own, without HTTP: retrieval as known then, stored scores, and the pinned head for what had
-none. Run as a module this file is that process.
+none; a language model by its kept answers. Run as a module this file is that process.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from serving.explanation.pinned import ask_pinned
@@ -51,8 +51,18 @@ def _answer(questions: list[dict[str, Any]]) -> dict[str, Any]:
     from serving.analyst.bootstrap import AnalystSettings, assemble
     from trading.learners.environment import numeric_environment
 
-    analyst = assemble(AnalystSettings.from_environment(os.environ))
-    return {"answers": [_answer_to(analyst, one) for one in questions], "environment": numeric_environment()}
+    settings = AnalystSettings.from_environment(os.environ)
+    analyst = assemble(settings)
+    answers = [_answer_to(_with_its_llm(analyst, settings, one), one) for one in questions]
+    return {"answers": answers, "environment": numeric_environment()}
+
+
+def _with_its_llm(analyst: Any, settings: Any, question: dict[str, Any]) -> Any:
+    """Return the analyst with the language model that answered then: it may not be configured here any more."""
+    from serving.explanation.kept_llm import PREFIX, kept_llm
+
+    name = str(question.get("scorer"))
+    return replace(analyst, llm=kept_llm(name, settings.postgres_url)) if name.startswith(PREFIX) else analyst
 
 
 def _answer_to(analyst: Any, question: dict[str, Any]) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 from serving.explanation.pinned import ask_pinned
-from trading.errors import EngineError, TradeloomError
+from trading.errors import EngineError, ModelError, TradeloomError
 
 
 @dataclass(frozen=True)
@@ -64,26 +65,41 @@ def _read(answer: dict[str, Any]) -> Scored | str:
 
 
 def _answer(questions: list[dict[str, Any]]) -> dict[str, Any]:
-    from serving.analyst.bootstrap import AnalystSettings, assemble
+    from serving.analyst.bootstrap import AnalystSettings
     from trading.learners.environment import numeric_environment
 
-    settings = AnalystSettings.from_environment(os.environ)
-    names = {question["model_name"] for question in questions}
-    analysts = {name: assemble(replace(settings, model=name)) for name in names}
-    answers = [_answer_to(analysts[question["model_name"]], question) for question in questions]
-    return {"answers": answers, "environment": numeric_environment()}
+    scorer = cache(partial(_scorer, AnalystSettings.from_environment(os.environ)))
+    return {"answers": [_answer_to(scorer, one) for one in questions], "environment": numeric_environment()}
 
 
-def _answer_to(analyst: Any, question: dict[str, Any]) -> dict[str, Any]:
-    scorer, version = question["scorer"], question["scorer_version"]
+def _scorer(settings: Any, model_name: str, name: str, version: str) -> Any:
+    from serving.analyst.heads import RegisteredHeads
+    from serving.explanation.kept_llm import kept_llm
+    from trading.sentiment.scorers import HEAD_SCORER
+
+    if name == HEAD_SCORER:
+        return RegisteredHeads(settings.mlflow_url, model_name).load(version)
+    llm = kept_llm(name, settings.postgres_url)
+    if llm.version != version:
+        raise ModelError(f"{name} has version {llm.version} here, found version {version} recorded")
+    return llm
+
+
+def _answer_to(scorer: Callable[..., Any], question: dict[str, Any]) -> dict[str, Any]:
+    from trading.sentiment.scorers import HeadScorer, Text
+
     try:
-        found = analyst.scores(question["texts"], scorer, version)
-        weights = analyst.scorings.weights_sha256(scorer, version)
+        asked = scorer(question["model_name"], question["scorer"], question["scorer_version"])
+        found = asked.score([Text(text) for text in question["texts"]])
     except EngineError:
         raise
     except (TradeloomError, ValueError) as error:
         return {"problem": " ".join(str(error).split())}
-    return {"scores": [score.hex() for score in found.scores], "labels": found.labels, "weights_sha256": weights}
+    return {
+        "scores": [verdict.score.hex() for verdict in found],
+        "labels": [verdict.label for verdict in found],
+        "weights_sha256": asked.head.sha256 if isinstance(asked, HeadScorer) else None,
+    }
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from serving.explanation.analyst_answering import ask_analyst
+from serving.explanation.score_answering import AskedScores, Scored, ask_scores
+
 pytestmark = pytest.mark.engines
 
 _SPEC = importlib.util.spec_from_file_location("chat_server", Path(__file__).parents[1] / "news" / "chat_server.py")
@@ -33,7 +36,8 @@ def test_a_model_is_asked_once_per_item_and_a_replay_needs_no_network(
             analyst.wait_for(lambda c: c.get("/readyz").status_code == 200)
             first = analyst.answer("/sentiment", asked)
             assert (first["score"], first["scorer"], len(first["items"])) == (0.5, "llm:gpt-test", 3)
-            assert analyst.answer("/score", {"texts": ["Profit doubled."]})["labels"] == ["positive"]
+            scored = analyst.answer("/score", {"texts": ["Profit doubled."]})
+            assert scored["labels"] == ["positive"]
             llm.replies.append(chat.Reply('{"score": 3, "label": "positive"}'))
             llm.replies.popleft()
             assert analyst.answer("/sentiment", asked) == first
@@ -48,3 +52,18 @@ def test_a_model_is_asked_once_per_item_and_a_replay_needs_no_network(
         gone = analyst.post("/score", {"texts": ["A third text."]})
         assert gone.status_code == 503
         assert "gpt-test" in gone.json()["error"]
+    version = scored["scorer_version"]
+    again, other_text, other_prompt = ask_scores(
+        [
+            AskedScores("llm:gpt-test", "llm:gpt-test", version, ["Profit doubled."]),
+            AskedScores("llm:gpt-test", "llm:gpt-test", version, ["A third text."]),
+            AskedScores("llm:gpt-test", "llm:gpt-test", "other", ["Profit doubled."]),
+        ],
+        settings,
+    ).answers
+    assert again == Scored(scored["scores"], scored["labels"], None), "by its kept answer, whoever is configured"
+    assert other_text == "expected the kept answer of gpt-test to this text, found none"
+    assert str(other_prompt).endswith("found version other recorded")
+    moment = {name: first[name] for name in ("scorer", "scorer_version", "watermark")}
+    (sentiment,) = ask_analyst([{**asked, **moment}], settings).answers
+    assert sentiment == (first["score"], [(item["item_id"], item["score"]) for item in first["items"]])

@@ -240,3 +240,24 @@ def test_what_is_served_outside_sessions_is_recorded_with_its_whole_moment(oracl
          None, True, True, True),
         ("NONE", 0, None, None, None, None, None, None, unknown["reason"], False, True, True),
     ]  # fmt: skip
+
+
+def test_no_state_is_answered_that_cannot_be_recorded(oracle: Any, stage: Any) -> None:
+    def recorded() -> int:
+        with psycopg.connect(stage.url) as conn:
+            (count,) = conn.execute("select count(*) from trading.served_predictions").fetchone() or (0,)
+        return int(count)
+
+    before = recorded()
+    name = psycopg.conninfo.conninfo_to_dict(stage.url)["dbname"]
+    with psycopg.connect(psycopg.conninfo.make_conninfo(stage.url, dbname="postgres"), autocommit=True) as conn:
+        try:
+            conn.execute(f'alter database "{name}" allow_connections false')
+            conn.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,))
+            refused = oracle.post("/predict", {"state": RISING})
+        finally:
+            conn.execute(f'alter database "{name}" allow_connections true')
+    assert refused.status_code == 503
+    assert "expected PostgreSQL to answer" in refused.json()["error"]
+    oracle.answer("/predict", {"state": RISING})
+    assert recorded() == before + 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,20 +16,24 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+from click.testing import CliRunner
 
 from feature_store.store import FeatureStore
+from orchestration.commands.parity import parity
+from orchestration.parity_meter import OfflineParity
 from serving.explanation import kept_answers
 from serving.explanation.answering import ask_again
 from serving.explanation.parity import Measured, Sources, measure
 from serving.explanation.score_answering import AskedScores, ScoreAnswers, Scored
 from serving.explanation.spans import newest_settled
-from trading.adapters.postgres import connection
+from trading.adapters.postgres import Warehouse, connection
 from trading.adapters.served_models import ServedModel, ServedModelIds
 from trading.adapters.served_predictions import PredictionLog, ServedPrediction
 from trading.adapters.served_scores import ServedScores, record_scores
 from trading.adapters.unused_versions import held_versions
-from trading.errors import ModelError, ModelHashError
-from trading.strategy import MacdCross
+from trading.errors import InputError, ModelError, ModelHashError
+from trading.learners.model_card import ModelCard
+from trading.strategy import BuyAndHold, MacdCross
 
 pytestmark = pytest.mark.engines
 
@@ -158,7 +164,6 @@ def test_what_is_identical_is_one_row_however_many_answers_and_is_asked_once(
     second, full = ledger.measure(), ledger.measure(full=True)
     assert (second.checked, second.identical_in_all, second.served_in_all) == (1, 12, 12)
     assert (full.checked, full.identical_in_all, full.served_in_all, full.mode) == (12, 12, 12, "full")
-    assert ledger.measure().identical_in_all == 12
 
 
 def test_each_planted_difference_of_a_prediction_is_found_and_its_cause_named(ledger: Ledger) -> None:
@@ -196,15 +201,33 @@ def test_each_planted_difference_of_a_prediction_is_found_and_its_cause_named(le
     assert (mended.checked, mended.identical, mended.identical_in_all) == (7, 2, 5), "what differed is asked again"
     again = ledger.measure()
     assert (again.checked, again.differing, again.identical_in_all) == (5, 5, 5)
+    shown, as_json = _command(ledger, []), _command(ledger, ["--json"])
+    assert (shown.exit_code, as_json.exit_code) == (1, 1)
+    headline, *lines = shown.stdout.splitlines()
+    assert headline.startswith("5 of 11 served in all are identical (run 3, new, 20")
+    assert lines == [
+        "asked in it, prediction differs 5",
+        "causes: model_unusable 3, answer_differs 1, environment_differs 1",
+        f"first: prediction 5: answer_differs: {again.first_difference['detail']}",  # type: ignore[index]
+    ]
+    told = json.loads(as_json.stdout)
+    assert (told["kinds"], told["share_identical"]) == ({"prediction": {"differs": 5}}, 5 / 11)
+
+
+def _command(ledger: Ledger, arguments: list[str]) -> Any:
+    return CliRunner().invoke(parity, arguments, env={"TRADELOOM_POSTGRES_URL": ledger.url})
+
+
+def test_before_the_first_run_the_command_says_where_one_is_made(ledger: Ledger) -> None:
+    refused = _command(ledger, [])
+    assert isinstance(refused.exception, InputError)
+    assert "materialize trading/parity_runs" in str(refused.exception)
 
 
 def test_a_changed_model_row_is_found_by_every_answer_that_names_it(ledger: Ledger) -> None:
     ledger.predict(STATES)
     change = "update trading.served_models set model_version = '{}'"
     with ledger.tampered(change.format("3"), change.format("1")):
-        assert ledger.measure(full=True).causes == {"record_changed": 4}
-    kept = "create temp table kept as select * from trading.served_models; delete from trading.served_models"
-    with ledger.tampered(kept, "select"):
         assert ledger.measure(full=True).causes == {"record_changed": 4}
 
 
@@ -268,3 +291,69 @@ def test_an_answer_whose_commit_was_overtaken_is_not_left_out(ledger: Ledger) ->
 def _settled(connect: Callable[[], Any], into: list[int]) -> None:
     with connect() as conn:
         into.append(newest_settled(conn, "prediction"))
+
+
+def test_what_the_services_answered_is_made_again_and_what_was_planted_is_not(
+    oracle: Any, analyst: Any, stage: Any
+) -> None:
+    """The services as users run them, the registry as it is, and the processes that answer again."""
+    card = ModelCard(kind=BuyAndHold().kind, weights_sha256=BuyAndHold().sha256, seeds=[77])  # a version of its own
+    other, head = stage.registry.register("trader-daily", BuyAndHold(), card), stage.register_head(3)
+    first = _there(stage.url)
+    asked = [{"state": state} for state in STATES * 8] + [{"state": STATES[0], "model_version": other}]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda body: oracle.answer("/predict", body), asked))
+    texts = {"texts": ["Profit doubled.", "a\x00b \U0001f4c8", "It was sued."]}
+    scored = [analyst.answer("/score", texts), analyst.answer("/score", {**texts, "scorer_version": head})]
+    with psycopg.connect(stage.url) as conn:
+        predictions = conn.execute(
+            "select p.state, p.action, p.confidence, m.model_version from trading.served_predictions as p"
+            " join trading.served_models as m using (served_model_id) where p.served_id > %s",
+            (first["prediction"],),
+        ).fetchall()
+        scores = conn.execute(
+            "select texts, scores, labels from trading.served_scores where served_id > %s order by served_id",
+            (first["score"],),
+        ).fetchall()
+    champion = stage.registry.alias("trader-daily", "champion")
+    assert sorted(predictions) == sorted(
+        (body["state"], answer["action"], answer["confidence"], body.get("model_version", champion))
+        for body, answer in zip(asked, answers, strict=True)
+    )
+    assert scores == [([text.encode() for text in texts["texts"]], one["scores"], one["labels"]) for one in scored]
+    try:
+        stage.registry.set_tags("trader-daily", other, {"weights_sha256": "0" * 64})
+        stage.registry.set_tags("sentiment-head", head, {"weights_sha256": "0" * 64})
+        _edit(
+            stage.url,
+            "update trading.served_predictions set confidence = (confidence + 0.123) / 2 where served_id = ("
+            " select min(served_id) from trading.served_predictions where served_id > %s and confidence <> 1)",
+            first["prediction"],
+        )
+        found = OfflineParity(Warehouse(stage.url), stage.registry).measure(full=False, trace_id="test")
+    finally:
+        stage.registry.set_tags("trader-daily", other, {"weights_sha256": BuyAndHold().sha256})
+        stage.registry.set_tags("sentiment-head", head, {"weights_sha256": stage.head(3).sha256})
+    predicted, scored_in_all = found.kinds["prediction"], found.kinds["score"]
+    assert predicted == {"identical": first["predictions"] + len(asked) - 2, "differs": 2}
+    assert scored_in_all == {"identical": first["scores"] + 1, "differs": 1}
+    causes = {cause: count for cause, count in found.causes.items() if cause in ("record_changed", "model_unusable")}
+    assert causes == {"record_changed": 1, "model_unusable": 2}
+
+
+def _there(url: str) -> dict[str, int]:
+    """Return the newest number and the count of each kind; other tests have asked these services too."""
+    with psycopg.connect(url) as conn:
+        row = conn.execute(
+            "select (select coalesce(max(served_id), 0) from trading.served_predictions),"
+            " (select coalesce(max(served_id), 0) from trading.served_scores),"
+            " (select count(*) from trading.served_predictions), (select count(*) from trading.served_scores)"
+        ).fetchone()
+    assert row is not None
+    return dict(zip(("prediction", "score", "predictions", "scores"), row, strict=True))
+
+
+def _edit(url: str, statement: str, served_id: int) -> None:
+    with psycopg.connect(url) as conn:
+        conn.execute("set session_replication_role = replica")
+        conn.execute(statement, (served_id,))
