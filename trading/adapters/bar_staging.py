@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from trading.adapters.partitions import analyze_staged, make_partitions_for_staged
+from trading.adapters.partitions import analyze_for, make_partitions_for
 from trading.adapters.warehouse import Batch
 from trading.ingestion.bar_columns import NUMBERS
 
@@ -126,11 +126,11 @@ def compare(conn: psycopg.Connection, batch: Batch, staged: int, watermark: int)
 
 def insert_new(conn: psycopg.Connection, batch: Batch, rows: int, watermark: int, batch_id: int) -> None:
     """Write the new versions that `compare` found, `rows` of them."""
-    make_partitions_for_staged(conn)
+    make_partitions_for(conn, "prices", "staged_bars")
     conn.execute(_filled(_INSERT, batch), _about(batch, watermark) | {"batch_id": batch_id})
     if rows >= _MANY_ROWS:
         # What derives from the batch plans by statistics, and autovacuum comes too late for a first load.
-        analyze_staged(conn)
+        analyze_for(conn, "raw.price_bars", "staged_bars")
 
 
 def has_bars(conn: psycopg.Connection, source: str) -> bool:

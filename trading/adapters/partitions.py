@@ -25,15 +25,15 @@ def make_partitions(conn: psycopg.Connection, kind: Kind, moments: Collection[da
         conn.execute("select raw.make_partitions(%s, %s)", (kind, list(first_of_day.values())))
 
 
-def make_partitions_for_staged(conn: psycopg.Connection) -> None:
-    """Make what lacks for the bars of this session's staging table."""
-    conn.execute("select raw.make_partitions_for('prices', 'pg_temp.staged_bars')")
+def make_partitions_for(conn: psycopg.Connection, kind: Kind, staging: str) -> None:
+    """Make what lacks for the rows of a staging table of this session."""
+    conn.execute("select raw.make_partitions_for(%s, %s)", (kind, f"pg_temp.{staging}"))
 
 
-def analyze_staged(conn: psycopg.Connection) -> None:
-    """Gather the statistics of the table of bars and of its partitions in the time of the staged ones."""
-    ends = conn.execute("select min(timestamp), max(timestamp) from pg_temp.staged_bars").fetchone()
-    conn.execute("call raw.analyze_partitions('raw.price_bars', %s, %s)", ends)
+def analyze_for(conn: psycopg.Connection, table: str, staging: str) -> None:
+    """Gather the statistics of a table and of its partitions in the time of the rows of a staging table."""
+    ends = sql.SQL("select min(timestamp), max(timestamp) from {}").format(sql.Identifier("pg_temp", staging))
+    conn.execute("call raw.analyze_partitions(%s, %s, %s)", (table, *(conn.execute(ends).fetchone() or ())))
 
 
 def analyze(conn: psycopg.Connection, table: str, moments: Collection[datetime]) -> None:
