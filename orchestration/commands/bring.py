@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from trading.errors import InputError
 
 if TYPE_CHECKING:
+    from orchestration.commands.fetch import Wanted
     from trading.ingestion.reader import Kind
 
 KINDS: tuple[Kind, ...] = ("prices", "actions")
@@ -47,11 +48,27 @@ def bring_in(source: str, symbols: Sequence[str], first: date, tell: Callable[[s
     Raises:
         TradeloomError: as `orchestration.commands.fetch.fetched`; the same command again goes on.
     """
-    from orchestration.commands.fetch import Wanted, fetched
+    from orchestration.commands.fetch import fetched
     from trading.adapters.sources.registry import vendor_named
 
     for kind in KINDS:
         if kind in vendor_named(source).kinds:
             tell(f"fetching {kind} from {source}")
-            wanted = Wanted(kind, source, ",".join(symbols), first, None, "1d", None, "refuse", "history", None)
-            tell(fetched(wanted, quiet=quiet).sentence())
+            tell(fetched(_wanted(kind, source, symbols, first), quiet=quiet).sentence())
+
+
+def _wanted(kind: Kind, source: str, symbols: Sequence[str], first: date) -> Wanted:
+    from orchestration.commands.fetch import Wanted
+
+    return Wanted(
+        kind=kind,
+        source=source,
+        symbols=",".join(symbols),
+        first=first,
+        last=None,
+        interval="1d",
+        calendar=None,
+        gap="refuse",
+        mode="history",
+        max_bad_share=None,
+    )
