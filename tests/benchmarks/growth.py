@@ -3,7 +3,7 @@
 `python tests/benchmarks/growth.py 1d 10000000` takes in 10 blocks of 1,000,000 daily bars and prints a JSON line after
 each: the command's wall and CPU time, its memory and that of the server's processes, what the disk holds by table, and
 how long questions take. `1m`: bars of 1 minute. It is no case of `make bench`: it takes hours and tens of gigabytes.
-docs/scale.md is made of what it printed.
+The lines stay in .benchmarks/, and `growth_page.py` writes them into docs/scale.md.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ import psycopg
 from harness import CHECKOUT, HERE, Bench
 
 ASKED_AT = {"1d": datetime(2020, 6, 1, 21, tzinfo=UTC), "1m": datetime(2010, 2, 1, 20, tzinfo=UTC)}  # amid the history
+VIEW = {"1d": "features.daily", "1m": "marts.indicators"}
+KEPT = CHECKOUT / ".benchmarks"
 # A partitioned table counts as one, its parts' indexes as well.
 _DISK = """
 select
@@ -50,7 +52,10 @@ class ServerMemory(threading.Thread):
 
     def run(self) -> None:
         while not self._ended.wait(0.5):
-            children = Path(f"/proc/{self._postmaster}/task/{self._postmaster}/children").read_text().split()
+            try:
+                children = Path(f"/proc/{self._postmaster}/task/{self._postmaster}/children").read_text().split()
+            except FileNotFoundError:  # the server has been stopped
+                return
             self.peak_mb = max(self.peak_mb, sum(_anonymous_kb(int(pid)) for pid in children) / 1024)
 
     def end(self) -> float:
@@ -96,8 +101,7 @@ def questions(url: str, interval: str, symbols: list[str]) -> dict[str, float]:
     from feature_store import FeatureStore
 
     store = FeatureStore(url)
-    view = "features.daily" if interval == "1d" else "marts.indicators"
-    service, moment = store.newest_service("growth", ("close", "rsi_14"), view), ASKED_AT[interval]
+    service, moment = store.newest_service("growth", ("close", "rsi_14"), VIEW[interval]), ASKED_AT[interval]
     asked: dict[str, Callable[[], Any]] = {
         "latest of 100": lambda: store.latest(service, symbols[:100], moment, interval=interval),
         "latest of 1": lambda: store.latest(service, symbols[:1], moment, interval=interval),
@@ -127,7 +131,13 @@ def disk(url: str) -> dict[str, Any]:
 
 
 def grow(interval: str, rows: int, block: int) -> None:
-    """Print a line for each block, and the last one of a new session of every symbol."""
+    """Print a line for each block, one of a new bar of every symbol, and one of each export."""
+    KEPT.mkdir(exist_ok=True)
+    (KEPT / f"growth-{interval}.jsonl").unlink(missing_ok=True)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
+    _say(interval, {"commit": commit.stdout.strip(), "cores": os.cpu_count(), "load": os.getloadavg()[1]})
     with tempfile.TemporaryDirectory(prefix="tradeloom-growth-") as folder, ExitStack() as stack:
         Path(folder).chmod(0o711)
         bench = Bench(Path(folder).resolve(), stack)
@@ -143,14 +153,17 @@ def grow(interval: str, rows: int, block: int) -> None:
         ingest = ["ingest", "prices", "--source", "files", "--interval", interval]
         make = growth_bars.daily if interval == "1d" else growth_bars.minutes
         total = 0
-        for file in make(bench.scratch(), block, rows // block):
-            took = run([*ingest, "--file", str(file)])
-            total += took.pop("answer")["rows_published"]
+        *blocks, last = range(rows // block + 1)
+        for number, file in zip([*blocks, last], make(bench.scratch(), block, rows // block), strict=True):
+            took = run([*ingest, *(["--live"] if number == last else []), "--file", str(file)])
+            published = took.pop("answer")["rows_published"]
             file.unlink()
-            _say({"rows": total, **took, "disk": disk(url), "ms": questions(url, interval, _symbols(interval))})
-        if interval == "1d":
-            took = run([*ingest, "--live", "--file", str(growth_bars.next_session(bench.scratch(), rows // 5_000))])
-            _say({"new session of": took.pop("answer")["rows_published"], **took})
+            total += published
+            say = {"disk": disk(url), "ms": questions(url, interval, _symbols(interval))} if number != last else {}
+            _say(interval, {"rows": total, "published": published, **took, **say})
+        for view in ("raw.price_bars", VIEW[interval]):
+            took = run(["features", "export", "--view", view, "--interval", interval])
+            _say(interval, {"export": view, "rows": took.pop("answer")["rows"], **took})
 
 
 def _symbols(interval: str) -> list[str]:
@@ -163,7 +176,9 @@ def _postmaster(url: str) -> int:
         return int(Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def _say(line: dict[str, Any]) -> None:
+def _say(interval: str, line: dict[str, Any]) -> None:
+    with (KEPT / f"growth-{interval}.jsonl").open("a") as out:
+        out.write(json.dumps(line) + "\n")
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 
