@@ -30,7 +30,7 @@ SUBJECTS = (
         ),
         seed=(
             "S begins with the sum of 13 values, of bars 2 to 14; +DI and -DI with bar 15. ADX begins with the mean of 14"
-            " DX, of bars 15 to 28. A bar without any range leaves ADX where it was."
+            " DX, of bars 15 to 28. Where no bar had a range yet, +DI and -DI are 0."
         ),
         source="J. W. Wilder, New Concepts in Technical Trading Systems, 1978.",
         judge="TA-Lib ADX, PLUS_DI and MINUS_DI",
@@ -65,11 +65,7 @@ SUBJECTS = (
             "M = mean of 20 T, D = mean of |T - M| over the same 20",
             "CCI = (T - M) / (0.015 * D)",
         ),
-        seed=(
-            _WINDOW
-            + "Null before bar 20. Where 20 typical prices are one, CCI is 0; TA-Lib may show the rounding of its"
-            " mean there, since the mean of equal prices need not come out as that price."
-        ),
+        seed=_WINDOW + "Null before bar 20. Where 20 typical prices are one but for the last bits of a double, CCI is 0.",
         source="D. R. Lambert, Commodity Channel Index, Commodities, 1980.",
         judge="TA-Lib CCI",
         parameters={"n": "20 bars", "constant": "0.015"},
@@ -82,11 +78,10 @@ SUBJECTS = (
         columns=("mfi_14",),
         says="The share of money that changed hands at rising prices: a relative strength index weighted by volume.",
         formula=(
-            "money = T * V, rising if T > T[-1], falling if T < T[-1], else neither",
+            "money = T * V, rising if T > T[-1], falling if T < T[-1], neither if they are one to 2 parts in 10^14",
             "MFI = 100 * rising / (rising + falling), sums over 14 bars",
         ),
-        seed=_WINDOW
-        + "Null before bar 15. Where less than one unit of currency flowed in 14 bars, MFI is 0, as TA-Lib has it.",
+        seed=_WINDOW + "Null before bar 15. Where no money rose or fell in 14 bars, MFI is 0.",
         source="G. Quong and A. Soudack, Volume-Weighted RSI: Money Flow, Technical Analysis of Stocks & Commodities, 1989.",
         judge="TA-Lib MFI",
         parameters={"n": "14 bars"},

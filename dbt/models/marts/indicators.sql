@@ -99,7 +99,7 @@ final as (
         case when state[1] >= 12 then state[4] end as ema_12,
         case when state[1] >= 26 then state[5] end as ema_26,
         case
-            when state[1] >= 15 and state[8] + state[9] < 1e-14::double precision
+            when state[1] >= 15 and state[8] + state[9] = 0.0::double precision
                 then 0.0::double precision
             when state[1] >= 15
                 then 100.0::double precision * (state[8] / (state[8] + state[9]))

@@ -90,7 +90,7 @@ stepped as (
 
     select
         *,
-        features.indicator_extended_v1(
+        features.indicator_extended_v2(
             seed, is_context, at_time, max_gap, high, low, close, typical_price,
             volume, parkinson_variance_1, garman_klass_variance_1
         ) over (
@@ -121,12 +121,12 @@ final as (
         volume,
         typical_price,
         case
-            when step[1] >= 15 and step[5] < 1e-14::double precision
+            when step[1] >= 15 and step[5] = 0.0::double precision
                 then 0.0::double precision
             when step[1] >= 15 then 100.0::double precision * (step[3] / step[5])
         end as plus_di_14,
         case
-            when step[1] >= 15 and step[5] < 1e-14::double precision
+            when step[1] >= 15 and step[5] = 0.0::double precision
                 then 0.0::double precision
             when step[1] >= 15 then 100.0::double precision * (step[4] / step[5])
         end as minus_di_14,

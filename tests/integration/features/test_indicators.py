@@ -131,6 +131,17 @@ def test_a_series_of_one_price_has_no_movement(warehouse: Any) -> None:
     assert a["bollinger_upper_20"][-1] == pytest.approx(a["bollinger_lower_20"][-1], rel=1e-14)
 
 
+def test_a_price_that_stands_keeps_its_relative_strength(warehouse: Any) -> None:
+    w = warehouse
+    closes = [10 + n % 3 / 10 for n in range(60)] + [10.1] * 500
+    rows = [(date.fromordinal(733000 + n), close, close, close, close, 5) for n, close in enumerate(closes)]
+    w.publish("sample", bars_of(w, "HALTED", rows))
+    w.advance()
+    a = arrays(w, w.active("marts.indicators"), "HALTED")
+    np.testing.assert_allclose(a["rsi_14"], talib.RSI(a["close"], 14), rtol=1e-9)
+    assert a["rsi_14"][-1] > 0
+
+
 def test_a_series_that_came_adjusted_is_used_as_it_is(warehouse: Any) -> None:
     w = warehouse
     rows = [(date.fromordinal(733000 + n), 10.0, 11.0, 9.0, 10.0 + n, 5) for n in range(4)]

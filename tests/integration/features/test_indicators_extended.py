@@ -54,20 +54,25 @@ def filled(shared_extended_warehouse: Any) -> Any:
     w = shared_extended_warehouse
     w.publish("files", walk(w, "RND", 700) + walk(w, "GAP", 80, seed=1))
     w.publish("files", walk(w, "GAP", 60, AGAIN, 2) + walk(w, "NEW", 60, AGAIN, 2))
-    w.conn.execute(
-        "insert into raw.price_bars (source, symbol, interval, timestamp, open, high, low, close, volume, adjustment,"
-        " nominal_at, known_at, watermark, batch_id, row_hash) select source, symbol, '1h', at, open, high, low, close,"
-        " volume, adjustment, at + interval '1 hour', at + interval '1 hour', watermark, batch_id, row_hash"
-        " from (select b.*, %s::timestamptz + row_number() over (order by b.timestamp) * interval '1 hour' as at"
-        " from raw.price_bars as b where b.symbol = 'RND' order by b.timestamp limit %s) as hours",
-        (f"{FIRST}T12:00:00+00:00", HOURS),
-    )
+    publish_as(w, "RND", "1h", timedelta(hours=1), HOURS)
     w.advance()
     bars, cuts = walk(w, "RND", 700), sorted(random.Random(3).sample(range(1, 700), 14))
     for begin, end in pairwise([0, *cuts, 700]):
         w.publish("sample", bars[begin:end])
         w.advance()
     return w
+
+
+def publish_as(w: Any, symbol: str, interval: str, step: timedelta, bars: int) -> None:
+    """Publish the first daily bars of a symbol once more, as bars of a shorter interval that follow each other."""
+    w.conn.execute(
+        "insert into raw.price_bars (source, symbol, interval, timestamp, open, high, low, close, volume, adjustment,"
+        " nominal_at, known_at, watermark, batch_id, row_hash) select source, symbol, %s, at, open, high, low, close,"
+        " volume, adjustment, at + %s, at + %s, watermark, batch_id, row_hash"
+        " from (select b.*, %s::timestamptz + row_number() over (order by b.timestamp) * %s as at"
+        " from raw.price_bars as b where b.symbol = %s order by b.timestamp limit %s) as shorter",
+        (interval, step, step, f"{FIRST}T12:00:00+00:00", step, symbol, bars),
+    )
 
 
 def columns(w: Any, symbol: str, interval: str = "1d", first: date = FIRST) -> pd.DataFrame:
@@ -130,12 +135,9 @@ def judged_by_pandas(a: pd.DataFrame) -> dict[str, pd.Series]:
 
 # TA-Lib begins fast %K with fast %D and slow %K with slow %D; ours begin with their own first value.
 BEGINS_EARLIER = {"stochastic_fast_k_14": 14, "stochastic_k_14": 16}
-# Where 20 typical prices are one, TA-Lib's rounded mean is not that price and its CCI is noise; ours is 0.
-STANDS = slice(139, 160)
 
 
-def test_talib_agrees_from_the_first_value(filled: Any) -> None:
-    a = columns(filled, "RND")
+def assert_talib_agrees(a: pd.DataFrame, symbol: str) -> None:
     ours = a.assign(**{"fast %D": a.stochastic_k_14})
     for name, expected in judged_by_talib(a).items():
         begins = int(np.argmax(~np.isnan(expected)))
@@ -143,12 +145,76 @@ def test_talib_agrees_from_the_first_value(filled: Any) -> None:
             assert a[name].first_valid_index() == a.index[BEGINS_EARLIER[name] - 1], name
         elif name != "fast %D":
             assert a[name].first_valid_index() == a.index[begins], f"{name} does not begin where TA-Lib begins"
-        found = ours[name].to_numpy().copy()
-        if name == "cci_20":
-            assert (found[STANDS] == 0).all()
-            found[STANDS] = expected[STANDS]
-        np.testing.assert_allclose(found[begins:], expected[begins:], rtol=1e-9, atol=1e-9, err_msg=name)
+        found = ours[name].to_numpy()
+        told = f"{name} of {symbol}"
+        np.testing.assert_allclose(found[begins:], expected[begins:], rtol=1e-9, atol=1e-9, err_msg=told)
         assert not np.isnan(found[begins:]).any()
+
+
+def test_talib_agrees_from_the_first_value(filled: Any) -> None:
+    a = columns(filled, "RND")
+    assert_talib_agrees(a, "RND")
+    assert (a.cci_20[139:160] == 0).all(), "20 bars of one price"
+
+
+def sample_bars(w: Any, symbol: str) -> list[Any]:
+    from bokeh_sampledata import stocks
+
+    told = getattr(stocks, symbol)
+    rows = zip(*(told[name] for name in ("date", "open", "high", "low", "close", "volume")), strict=True)
+    made = []
+    for day, *numbers, volume in rows:
+        o, h, low, c = (Decimal(str(one)) for one in numbers)
+        made.append(w.Bar(symbol, date.fromisoformat(day), o, max(o, h, c), min(o, low, c), c, volume))
+    return made
+
+
+def in_cents(w: Any, symbol: str, lows: Any, closes: Any, highs: Any, volumes: Any) -> list[Any]:
+    """Bars of prices in cents and volumes in hundred-millionths, opened at their close."""
+    made = []
+    for n, told in enumerate(zip(lows, closes, highs, volumes, strict=True)):
+        low, close, high = (Decimal(int(cents)) / 100 for cents in told[:3])
+        volume = Decimal(int(told[3])).scaleb(-8)
+        made.append(w.Bar(symbol, FIRST + timedelta(days=n), close, high, low, close, volume))
+    return made
+
+
+def test_talib_agrees_on_ties_thin_volumes_and_prices_that_stand(extended_warehouse: Any) -> None:
+    """Bars whose typical prices are one to the cent and not in doubles; sums that are small and not nothing."""
+    w, draw = extended_warehouse, np.random.default_rng(7)
+    walked = 5000 + draw.integers(-99, 100, 500).cumsum()
+    near = draw.integers(500, 506, 500)
+    below, above = draw.integers(0, 3, (2, 500))
+    up_and_down, whole = np.arange(500) % 2, 10**8
+    series = {
+        # 104.13 + 102.16 + 103.37 = 109.99 + 90.00 + 109.67
+        "ONE": (np.where(up_and_down, 10216, 9000), np.where(up_and_down, 10337, 10967),
+                np.where(up_and_down, 10413, 10999), np.full(500, whole)),
+        "CENT": (near - below, near, near + above, whole * draw.integers(0, 1000, 500)),
+        "THIN": (walked - below, walked, walked + above, draw.integers(0, 9, 500)),
+        "STANDS": (np.r_[walked[:60] - below[:60], np.full(440, walked[59])], np.r_[walked[:60], np.full(440, walked[59])],
+                   np.r_[walked[:60] + above[:60], np.full(440, walked[59])], np.full(500, whole)),
+    }  # fmt: skip
+    sample = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
+    w.publish("files", [bar for symbol in sample for bar in sample_bars(w, symbol)])
+    w.publish("files", [bar for symbol, told in series.items() for bar in in_cents(w, symbol, *told)])
+    publish_as(w, "CENT", "5m", timedelta(minutes=5), 300)
+    w.advance()
+    for symbol in (*sample, *series):
+        assert_talib_agrees(columns(w, symbol, first=date(1990, 1, 1)), symbol)
+    assert_talib_agrees(columns(w, "CENT", "5m"), "CENT of 5m")
+    assert (columns(w, "ONE")[["cci_20", "mfi_14"]].dropna() == 0).all(axis=None)
+    assert (columns(w, "THIN").mfi_14.dropna() > 0).any()
+
+
+def test_a_price_that_stands_for_ten_thousand_bars_stops_nothing(filled: Any) -> None:
+    """A sum that only decays is 0 before a double is no number more, whose product is an error in PostgreSQL."""
+    stepped = filled.one(
+        "select step from (select n, features.indicator_extended_v2(null, false, n, 1e9, h, h - 1, h - 1, h, 1, 0, 0)"
+        " over (order by n) as step from generate_series(1, 11000) as n"
+        " cross join lateral (select 10.0::float8 + greatest(0, 60 - n) %% 7 as h) as p) as s order by n desc limit 1"
+    )
+    assert len(stepped) == 179
 
 
 def test_an_independent_oracle_agrees_where_talib_has_nothing(filled: Any) -> None:

@@ -157,7 +157,7 @@ def outputs(series: Series) -> list[float | None]:
     deviation = sqrt(s[12] / 20.0)
     band = None if mean_20 is None else (mean_20 + 2.0 * deviation, mean_20, mean_20 - 2.0 * deviation)
     moved = s[7] + s[8]
-    rsi = None if n < 15 else 0.0 if moved < 1e-14 else 100.0 * (s[7] / moved)
+    rsi = None if n < 15 else 0.0 if moved == 0.0 else 100.0 * (s[7] / moved)
     macd = (s[5] - s[4], s[6], s[5] - s[4] - s[6]) if n >= 34 else (None, None, None)
 
     def back(bars: int) -> float | None:
