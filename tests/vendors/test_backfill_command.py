@@ -6,6 +6,9 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -172,6 +175,58 @@ def test_a_universe_is_fetched_stopped_after_the_page_in_hand_and_gone_on_with(r
     assert (result.exit_code, result.stderr, asked) == (0, "", ["LEFT", "STAYS"])
     assert (json.loads(result.stdout)["pages_before"], json.loads(result.stdout)["is_complete"]) == (1, True)
     assert bars(database_url) == [(symbol, 3, 3) for symbol in MEMBERS]
+
+
+@engines
+@pytest.mark.long
+@pytest.mark.parametrize("when", ["while the vendor answers", "while the page is published"])
+def test_killed_in_the_middle_it_goes_on_with_nothing_doubled_or_lost_and_no_page_asked_for_twice(
+    run, server, database_url, when
+):
+    """The command itself, in a process of its own, and SIGKILL, which nobody can catch."""
+    command = [sys.executable, "-m", "orchestration.cli", "ingest", "prices", "--source", "yfinance", *RANGE]
+    good, child = server.answer, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def killing(request: Any) -> Any:
+        if "LEFT" in request.path:
+            child.kill()
+        return good(request)
+
+    if when == "while the vendor answers":
+        server.answer = killing
+        told = child.communicate(timeout=300)[1]
+    else:  # the first page's transaction cannot commit: somebody holds the table of its cursor
+        with psycopg.connect(database_url) as holder:
+            holder.execute("lock table raw.fetched_pages in share mode")
+            waits_for_a_lock(database_url)
+            child.kill()
+            told = child.communicate(timeout=300)[1]
+    server.answer = good
+    assert child.returncode == -signal.SIGKILL
+    there = ["LATE"] if when == "while the vendor answers" else []
+    assert ("symbol 1 of 3" in told) == bool(there)
+    assert bars(database_url) == [(symbol, 3, 3) for symbol in there]
+    result, asked = run("--source", "yfinance", *RANGE, "--json")
+    assert (result.exit_code, asked) == (0, [symbol for symbol in MEMBERS if symbol not in there])
+    assert json.loads(result.stdout)["pages_before"] == len(there)
+    assert bars(database_url) == [(symbol, 3, 3) for symbol in MEMBERS]
+    with psycopg.connect(database_url) as conn:
+        kept = conn.execute(
+            "select count(*), count(distinct payload_sha256) from raw.ingestion_batches where kind = 'prices'"
+        )
+        assert kept.fetchone() == (3, 3)
+
+
+def waits_for_a_lock(url: str) -> None:
+    """Return once a page waits to be recorded."""
+    waiting = "select count(*) from pg_locks where relation = 'raw.fetched_pages'::regclass and not granted"
+    for _ in range(1200):
+        with psycopg.connect(url) as conn:
+            found = conn.execute(waiting).fetchone()
+        if found and found[0]:
+            return
+        time.sleep(0.1)
+    raise AssertionError("no page was published")
 
 
 @engines
