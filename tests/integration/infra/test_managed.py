@@ -181,7 +181,7 @@ def test_the_platform_works_as_a_role_without_any_privilege_over_tls(
     assert managed.door.served == 0, "nobody is let in without TLS"
 
     endpoints = Endpoints.resolve(os.environ)
-    applied = prepare("postgres", endpoints, embedded=False)
+    applied = [done for done in prepare("postgres", endpoints, embedded=False) if done.startswith("migration ")]
     assert len(applied) == len(list((Path(__file__).parents[3] / "infra/postgres/migrations").glob("*.sql")))
     with psycopg.connect(managed.url) as conn:
         assert conn.execute("select rolsuper, rolcreatedb, rolcreaterole from pg_roles where rolname = user").fetchone() == (
