@@ -62,7 +62,7 @@ class World:
 
     def __init__(self, url: str) -> None:
         self.conn = psycopg.connect(url, autocommit=True, options="-c timezone=UTC")
-        ensure_sessions(self.conn, CALENDARS, FIRST, LAST, date(2024, 7, 12))
+        ensure_sessions(self.conn, CALENDARS, FIRST, LAST, datetime(2024, 7, 12, tzinfo=UTC))
 
     def listed(self, calendar: str) -> str:
         """Make an instrument of this exchange that no other test has; return its symbol."""
@@ -268,6 +268,19 @@ def test_a_week_with_a_split_is_made_of_adjusted_days_and_refused_as_delivered(w
         resampled_bars(world.conn, Resampling(ny, "1w", "1d", "none"), NEVER, 10**9)
 
 
+def test_a_split_known_later_refuses_prices_as_delivered_since_then_as_it_refuses_the_whole(world: World) -> None:
+    ny = world.listed("XNYS")
+    before = world.publish(
+        ny, "1d", *(_flat(f"2024-06-{day}", "100") for day in (25, 26, 27)), _flat("2024-07-01", "50")
+    )
+    asked, earlier = Resampling(ny, "1w", "1d", "none"), (at("2024-07-02"), before)
+    assert len(resampled_bars(world.conn, asked, *earlier).bars) == 2
+    now = (at("2024-07-03"), world.split(ny, at("2024-06-27").date(), "2", at("2024-07-02T12:00")))
+    for since in (None, earlier):
+        with pytest.raises(InputError, match=f"expected no split of {ny} inside a period"):
+            resampled_bars(world.conn, asked, *now, since=since)
+
+
 def test_a_split_at_the_border_of_two_periods_is_inside_none(world: World) -> None:
     ny = world.listed("XNYS")
     world.publish(ny, "1d", _flat("2024-06-28", "100"), _flat("2024-07-01", "51"))
@@ -351,7 +364,7 @@ def test_breaks_of_sessions_that_an_earlier_release_recorded_are_added_once(worl
         world.conn.execute("delete from trading.session_breaks")
         world.conn.execute("delete from trading.calendars_with_breaks")
         assert world.conn.execute(count).fetchone() == (0,)
-        ensure_sessions(world.conn, ["XTKS"], FIRST, LAST, date(2024, 7, 12))
+        ensure_sessions(world.conn, ["XTKS"], FIRST, LAST, datetime(2024, 7, 12, tzinfo=UTC))
         assert world.conn.execute(count).fetchone() == whole
     assert whole is not None
     assert whole[0] > 300
