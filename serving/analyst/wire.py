@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from serving.texts import Name, without_zero
 from trading.sentiment.scorers import Label
 
 
@@ -30,6 +31,7 @@ def _not_blank(text: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=20_000), AfterValidator(_not_blank)]
+Query = Annotated[str, Field(max_length=20_000), AfterValidator(without_zero)]
 
 
 class SentimentRequest(BaseModel):
@@ -37,8 +39,8 @@ class SentimentRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    symbol: str = Field(min_length=1)
-    query: str | None = Field(None, max_length=20_000, description="Left out: the newest items.")
+    symbol: Name
+    query: Query | None = Field(None, description="Left out: the newest items.")
     as_of: AwareDatetime | None = Field(None, description="What was known then; now when left out.")
     watermark: int | None = Field(None, ge=0, description="What was ingested by then; the newest when left out.")
     window_hours: PositiveFloat = Field(24, le=24 * 366 * 10)
@@ -47,10 +49,8 @@ class SentimentRequest(BaseModel):
     decision_at: AwareDatetime | None = Field(
         None, description="With window_sessions: the feature row's decision time; the latest row's when left out."
     )
-    source: str | None = Field(None, min_length=1, description="With window_sessions: whose feature row is meant.")
-    scorer: str | None = Field(
-        None, min_length=1, description="`head` or `llm:<model>`; the service's own if left out."
-    )
+    source: Name | None = Field(None, description="With window_sessions: whose feature row is meant.")
+    scorer: Name | None = Field(None, description="`head` or `llm:<model>`; the service's own if left out.")
     scorer_version: Annotated[str, BeforeValidator(_version_text), Field(min_length=1)] | None = None
     kept_by_caller: bool = Field(False, description="A session keeps the answer with its decision; no second record.")
 

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, field_validator
 
+from serving.texts import Name
+
 STATE_WITHOUT_SENTIMENT = 5
 STATE_WITH_SENTIMENT = 6
 POSITION = 4
@@ -52,11 +54,11 @@ class DecideItem(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    symbol: str = Field(min_length=1)
+    symbol: Name
     position: Literal[-1, 0, 1]
     as_of: AwareDatetime | None = None
     watermark: int | None = Field(None, ge=0)
-    source: str | None = Field(None, min_length=1)
+    source: Name | None = None
 
 
 class DecideRequest(_Asked):

@@ -118,6 +118,8 @@ def test_a_pinned_version_scores_what_has_no_score_of_it(analyst: Any, stage: An
         ("/score", {}, "Field required"),
         ("/sentiment", {}, "Field required"),
         ("/sentiment", {"symbol": ""}, "at least 1 character"),
+        ("/sentiment", {"symbol": "A\x00"}, "no character zero, found one at place 2"),
+        ("/sentiment", {"symbol": "AAPL", "query": "\x00"}, "no character zero"),
         ("/sentiment", {"symbol": "AAPL", "k": 0}, "greater than or equal to 1"),
         ("/sentiment", {"symbol": "AAPL", "window_hours": 0}, "greater than 0"),
         ("/sentiment", '{"symbol": "AAPL", "window_hours": NaN}', "window_hours"),

@@ -139,6 +139,8 @@ def test_without_a_usable_row_there_is_no_action_but_a_reason(oracle: Any, stage
         ({"symbol": "AAPL", "position": 0.5}, "-1, 0 or 1"),
         ({"symbol": "AAPL"}, "Field required"),
         ({"symbol": "", "position": 0}, "at least 1 character"),
+        ({"symbol": "A\x00", "position": 0}, "no character zero, found one at place 2"),
+        ({"symbol": "AAPL", "position": 0, "source": "\x00"}, "no character zero"),
         ({"symbol": "AAPL", "position": 0, "as_of": "2012-01-20T00:00:00"}, "timezone info"),
         ({"symbol": "AAPL", "position": 0, "as_of": "soon"}, "valid datetime"),
         ({"symbol": "AAPL", "position": 0, "watermark": -1}, "greater than or equal to 0"),
