@@ -74,7 +74,7 @@ def fill(url: str, *, symbols: int = 200, sessions: int = 5000, publications: in
     service = FeatureService("bench", "features.daily", "b" * 64, COLUMNS, "none", "0")
     names = [f"S{number:04}" for number in range(1, symbols + 1)]
     with psycopg.connect(url, options="-c timezone=UTC -c synchronous_commit=off") as conn:
-        ensure_sessions(conn, ["XNYS"], FIRST, LAST, LAST)
+        ensure_sessions(conn, ["XNYS"], FIRST, LAST, datetime.combine(LAST, datetime.min.time(), UTC))
         conn.execute("select setseed(0.5)")
         years = [date(year, 1, 1) for year in range(FIRST.year, LAST.year + 1)]
         conn.execute("select raw.make_partitions('prices', %s::timestamptz[])", (years,))

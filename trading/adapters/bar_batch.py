@@ -92,7 +92,7 @@ class BarBatch:
         facts = self._facts(conn)
         survey = self._spool.survey(facts.parts)
         calendars = calendars_of_batch(conn, self._batch, survey.symbols, facts.parts)
-        fill_sessions(conn, set(calendars.values()), _ends(survey), self._batch.received_at.date())
+        fill_sessions(conn, set(calendars.values()), _ends(survey), self._batch.received_at)
         self._with_later = self._with_later or bar_staging.has_bars(conn, self._batch.source)
         conn.commit()  # others wait for the sessions that this recorded
         bar_staging.begin_staging(conn)

@@ -127,7 +127,7 @@ def grid_of(
         raise InputError(f"expected an instrument {series.symbol}, whose calendar says when it trades; found none")
     opened_at = chart_rows.moment(state.start) if state.count else first_at
     first, last = (min(opened_at, first_at) - _AROUND).date(), last_at.astimezone(UTC).date()
-    ensure_sessions(conn, [calendar], first, last, last)
+    ensure_sessions(conn, [calendar], first, last, last_at)
     finer = None if series.chart.fed == TRADES else Interval.parse(series.chart.fed)
     sessions = read_sessions(conn, [calendar], first, last + timedelta(days=1))
     return Grid(series.chart.interval, sessions[calendar], finer)

@@ -6,7 +6,7 @@ Used by ingestion, and by replay when it makes a batch's rows again from the pay
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 
@@ -27,15 +27,16 @@ _ROW = {
 
 
 def fill_sessions(
-    conn: psycopg.Connection, calendars: Iterable[str], candidates: Sequence[Candidate], today: date
+    conn: psycopg.Connection, calendars: Iterable[str], candidates: Sequence[Candidate], now: datetime
 ) -> None:
-    """Record the sessions that the candidates' range needs, up to `today`.
+    """Record the sessions that the candidates' range needs, up to those that have opened by `now`.
 
     Raises:
         InputError: no exchange calendar has the name that was stated.
     """
+    today = now.astimezone(UTC).date()
     first, last = span(candidates, "timestamp") or (today, today)
-    ensure_sessions(conn, calendars, first, _later(last, _reach(candidates)), today)
+    ensure_sessions(conn, calendars, first, _later(last, _reach(candidates)), now)
 
 
 def place_bars(

@@ -1,13 +1,14 @@
 """Exchange sessions in the warehouse: filled from `exchange_calendars` when data first needs a range, never changed.
 
-Only sessions up to the day of receipt are recorded: a session of the future may still be called off. Those of the days
-to come are kept apart, as planned, because they alone tell whether a week or a month is over.
+Only sessions up to the day of receipt are recorded, and that of the next day once it has opened (in Sydney, or for
+futures, on the eve in UTC): a session of the future may still be called off. Those to come are kept apart, as planned,
+because they alone tell whether a week or a month is over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 
@@ -25,19 +26,22 @@ where calendar = %s and session_date between %s and %s
 """
 
 
-def ensure_sessions(conn: psycopg.Connection, calendars: Iterable[str], first: date, last: date, today: date) -> None:
-    """Fill `trading.calendar_sessions` for the whole years of first..last and the one before, up to `today`.
+def ensure_sessions(conn: psycopg.Connection, calendars: Iterable[str], first: date, last: date, now: datetime) -> None:
+    """Fill `trading.calendar_sessions` for the whole years of first..last and the one before, up to what has opened.
 
     Whole years, so that a run per month finds its sessions there; the year before, for the look-backs of features.
 
     Raises:
         InputError: no exchange calendar has this name.
     """
+    today = now.astimezone(UTC).date()
     wanted = (date(max(first.year - 1, _EARLIEST_YEAR), 1, 1), min(date(last.year, 12, 31), today))
     for calendar in sorted(set(calendars)):
         _add_missing_breaks(conn, calendar)
         for first_missing, last_missing in _gaps(conn, calendar, *wanted):
             _fill(conn, calendar, first_missing, last_missing)
+        if last >= today and (early := _opened_on_the_eve(conn, calendar, today, now)) is not None:
+            _fill(conn, calendar, early, early)
 
 
 def read_sessions(
@@ -61,6 +65,23 @@ def _gaps(conn: psycopg.Connection, calendar: str, first: date, last: date) -> l
     # A year begins with a holiday: a recorded range that starts a few days into it has no gap there.
     is_old = known_first - first > timedelta(days=7)
     return [gap for gap, wanted in ((before, is_old), (after, after[0] <= last)) if wanted]
+
+
+def next_opening(conn: psycopg.Connection, calendars: Iterable[str], after: datetime) -> datetime | None:
+    """Return when the next of the planned sessions opens after a moment; None where none is planned."""
+    found = conn.execute(
+        "select min(opens_at) from trading.planned_sessions where calendar = any(%s) and opens_at > %s",
+        (sorted(set(calendars)), after),
+    ).fetchone()
+    return found[0] if found else None
+
+
+def _opened_on_the_eve(conn: psycopg.Connection, calendar: str, today: date, now: datetime) -> date | None:
+    found = conn.execute(
+        "select session_date from trading.planned_sessions where calendar = %s and session_date = %s and opens_at <= %s",
+        (calendar, today + _DAY, now),
+    ).fetchone()
+    return found[0] if found else None
 
 
 def _recorded(conn: psycopg.Connection, calendar: str) -> tuple[date | None, date | None]:

@@ -22,7 +22,7 @@ pytestmark = [
 LIMITED = FeatureService("t", "features.daily", "d" * 64, ("close",), "none", "0")
 UNLIMITED = FeatureService("t", "features.daily", "e" * 64, ("close",), "none", "0")
 DAYS = (date(2012, 11, 21), date(2012, 11, 20))  # the day before Thanksgiving; the Friday after it closes at 13:00
-RECORDED_TO = date(2012, 11, 30)
+RECORDED_TO = datetime(2012, 11, 30, tzinfo=UTC)
 
 
 @pytest.fixture

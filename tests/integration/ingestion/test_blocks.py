@@ -82,7 +82,7 @@ def _expected(conn: psycopg.Connection, batch: Batch, payload: bytes) -> dict[st
     rename(parsed.candidates, facts.parts)
     symbols = {one.values["symbol"] for one in parsed.candidates} - {None}
     calendars = calendars_of_batch(conn, batch, symbols, facts.parts)
-    fill_sessions(conn, set(calendars.values()), parsed.candidates, batch.received_at.date())
+    fill_sessions(conn, set(calendars.values()), parsed.candidates, batch.received_at)
     place_bars(conn, batch.source, parsed.candidates, calendars, batch.reader.parser)
     left, merged = folded("prices", parsed.candidates)
     verdict = judge("prices", left, facts)

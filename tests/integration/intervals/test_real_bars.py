@@ -42,7 +42,7 @@ def conn(postgres_url: str) -> Iterator[psycopg.Connection]:
 def publish(conn: psycopg.Connection, symbol: str, calendar: str, interval: str, frame: pd.DataFrame) -> None:
     """Write a frame of ts, open, high, low, close, volume as one publication."""
     first, last = frame["ts"].min().date(), frame["ts"].max().date()
-    ensure_sessions(conn, [calendar], first, last, date(2026, 1, 1))
+    ensure_sessions(conn, [calendar], first, last, datetime(2026, 1, 1, tzinfo=UTC))
     with conn.transaction():
         conn.execute(
             "insert into raw.ingestion_batches (kind, source, mode, received_at, payload_key, payload_sha256, payload_name,"

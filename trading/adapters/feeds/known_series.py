@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 
 from trading.adapters import warehouse
 from trading.adapters.gaps import known_parts
 from trading.adapters.instruments import calendars_of
-from trading.adapters.sessions import ensure_sessions, read_sessions
+from trading.adapters.sessions import ensure_sessions, next_opening, read_sessions
 from trading.calendar import Sessions
 
 _DAY = timedelta(days=1)
@@ -52,6 +52,7 @@ class KnownSeries:
     has_parts: bool
     sessions: dict[str, Sessions] = field(default_factory=dict)
     _days: tuple[date, date] | None = None
+    _opens_next: datetime | None = None
 
     @classmethod
     def read(cls, conn: psycopg.Connection, source: str, interval: str, symbols: Collection[str]) -> KnownSeries:
@@ -68,12 +69,16 @@ class KnownSeries:
             bool(known_parts(conn, source)),
         )
 
-    def open_sessions(self, conn: psycopg.Connection, today: date) -> None:
-        """Have the sessions of the last week and today at hand, recorded in the warehouse."""
-        if self._days is not None and self._days[1] == today and set(self.calendars.values()) <= self.sessions.keys():
-            return
+    def open_sessions(self, conn: psycopg.Connection, now: datetime) -> None:
+        """Have the sessions of the last week and those that have opened by now at hand, recorded in the warehouse."""
+        today = now.astimezone(UTC).date()
         names = set(self.calendars.values())
-        ensure_sessions(conn, names, today - _BACK, today, today)
+        is_same_day = self._days is not None and self._days[1] == today
+        has_opened = self._opens_next is not None and self._opens_next <= now
+        if is_same_day and not has_opened and names <= self.sessions.keys():
+            return
+        ensure_sessions(conn, names, today - _BACK, today, now)
+        self._opens_next = next_opening(conn, names, now)
         self.sessions = read_sessions(conn, names, today - _BACK - _DAY, today + _DAY)
         self._days = (today - _BACK, today)
 

@@ -219,7 +219,7 @@ class FeedPublisher:
         known = self._known or self._read_known()
         if kind == "prices" and not self._is_intraday:
             return None  # whether the session is complete is asked with the bars of a day
-        known.open_sessions(self._conn, received_at.date())
+        known.open_sessions(self._conn, received_at)
         parsed = parse(payload, reader)
         rows = parsed.candidates
         keys = {_KEY[kind](row.values) for row in rows}
