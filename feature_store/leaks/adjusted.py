@@ -1,4 +1,7 @@
-"""Judge the adjusted series: as known at a moment, none of the three may change by what becomes known after it."""
+"""Judge the adjusted series: as known at a moment, none of the three may change by what becomes known after it.
+
+A series of which a method gives no answer (a total return of prices that came adjusted) has nothing to judge by it.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,11 @@ _SERIES = """
 create temporary table {name} on commit drop as
 select s.source, s.symbol, s.interval, a.timestamp, a.known_at, a.adjusted_open as open, a.adjusted_high as high, a.adjusted_low as low,
     a.adjusted_close as close, a.adjusted_volume as volume
-from leak_series as s
+from answered as s
 cross join lateral features.adjusted_bars(s.source, s.symbol, s.interval, %(at)s, %(w)s, %(method)s) as a
 """
+
+_CHECK = "select features.check_adjustment(%s, %s, %s, %s, %s, %s)"
 
 _CHANGED = """
 select b.symbol, b.timestamp, b.known_at, b.{column}::double precision, a.{column}::double precision, count(*) over ()
@@ -44,6 +49,7 @@ def _judged(conn: psycopg.Connection, method: str, when: list[datetime], up_to: 
     first, rows = dict[str, Finding](), 0
     for at in when:
         conn.execute("savepoint true_past")
+        _choose_answered(conn, method, at, up_to)
         conn.execute(_SERIES.format(name="before_it"), {"at": at, "w": up_to, "method": method})
         watermark = append_prices(conn, at).watermark
         conn.execute(_SERIES.format(name="after_it"), {"at": at, "w": watermark, "method": method})
@@ -54,6 +60,18 @@ def _judged(conn: psycopg.Connection, method: str, when: list[datetime], up_to: 
                 first.setdefault(column, finding)
         conn.execute("rollback to savepoint true_past")
     return Report(f"features.adjusted_bars {method}", "series", COLUMNS, rows, len(when), tuple(first.values()))
+
+
+def _choose_answered(conn: psycopg.Connection, method: str, at: datetime, up_to: int) -> None:
+    """Make `answered`, the chosen series of which the method has an answer as known at `at`; the others say why not."""
+    conn.execute("create temporary table answered (source text, symbol text, interval text) on commit drop")
+    for series in conn.execute("select source, symbol, interval from leak_series").fetchall():
+        try:
+            with conn.transaction():
+                conn.execute(_CHECK, (*series, at, up_to, method))
+        except psycopg.errors.InvalidParameterValue:
+            continue
+        conn.execute("insert into answered values (%s, %s, %s)", series)
 
 
 def _first(conn: psycopg.Connection, column: str, at: datetime) -> Finding | None:

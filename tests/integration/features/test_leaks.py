@@ -91,6 +91,17 @@ def test_adjusted_series_have_no_leak(lived_in):
     assert all(report.passed for report in reports), [report.sentences() for report in reports]
 
 
+def test_prices_that_came_adjusted_have_no_total_return_to_judge(warehouse):
+    warehouse.fill_calendar(DAYS[0] - timedelta(days=10), DAYS[-1])
+    warehouse.publish("files", bars_of(warehouse, "AAA", 1), adjustment="split")
+    warehouse.publish("files", bars_of(warehouse, "BBB", 2))
+    with rolled_back(warehouse.url) as conn:
+        judged = {report.name.split()[1]: (report.rows, report.passed) for report in judge_adjusted(conn)}
+    both, one = judged["forward"][0], judged["total_return"][0]
+    assert judged == {"forward": (both, True), "back": (both, True), "total_return": (one, True)}
+    assert 0 < one < both
+
+
 def test_the_gate_leaves_nothing_behind(lived_in):
     def counts():
         return [
