@@ -144,12 +144,12 @@ def test_the_page_leads_from_an_empty_folder_to_a_fill_that_explains_itself(way:
         folder = stack.enter_context(an_empty_folder())
         added = way.prepared(stack, tmp_path)
         terminal = stack.enter_context(Terminal(folder, environment() | added, tmp_path / "terminal.log"))
-        terminal.type(TYPED[START], 300)
+        terminal.type(TYPED[START], 600)
         home = folder / "my-data" / "state"
         for file in tmp_path.glob("*.csv"):
             file.rename(home.parent / file.name)
-        told = terminal.type(TYPED[way.heading], 1500)
-        explained = terminal.type(TYPED[LOOK], 600)
+        told = terminal.type(TYPED[way.heading], 2400)
+        explained = terminal.type(TYPED[LOOK], 1200)
         fills = facts_of(home, way.source)
         report = Path(re.findall(r"^Report: (.+)$", told, re.MULTILINE)[0]).read_text()
         terminal.type(TYPED[END], 120)
