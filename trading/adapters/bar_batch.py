@@ -7,19 +7,13 @@ ever handled one by one.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from itertools import chain
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 
-from trading.adapters import bar_staging, warehouse
+from trading.adapters import bar_staging
 from trading.adapters.bar_judging import Judging, Outcome, with_hashes
 from trading.adapters.bar_places import Places
 from trading.adapters.bar_spool import Defects, Spool, Survey, key_hashes
@@ -28,8 +22,9 @@ from trading.adapters.batch_facts import calendars_of_batch, facts_of
 from trading.adapters.batch_report import UNFINISHED, Judged, NewRows, unfinished
 from trading.adapters.payloads import Payload
 from trading.adapters.placing import fill_sessions
+from trading.adapters.repeated_rows import RepeatedRows
+from trading.adapters.spooled_batch import BothDefects, SpooledBatch
 from trading.adapters.warehouse import Batch
-from trading.errors import DiskFullError, NoRowsError
 from trading.ingestion.candidates import Candidate
 from trading.ingestion.gaps import Days, Part
 from trading.quality.gate import Check, Facts
@@ -41,30 +36,22 @@ if TYPE_CHECKING:
 _REPEATED_AT_ONCE = 20_000
 
 
-class BarBatch:
+class BarBatch(SpooledBatch):
     """One batch of prices; a context, whose folder and session end with it."""
 
     def __init__(self, url: str, batch: Batch, payload: Payload) -> None:
         """Take the batch on; nothing is read yet."""
-        self._url, self._batch, self._payload = url, batch, payload
+        super().__init__(url, batch, payload)
         self._days: tuple[tuple[Part, ...], Days] | None = None
         self._new = NewRows(0, {})
         self._staged = 0
         self._with_later = False
 
-    def __enter__(self) -> BarBatch:
+    def __enter__(self) -> Self:
         """Make the folder."""
-        self._stack = ExitStack()
-        self._folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="tradeloom-ingest-")))
+        super().__enter__()
         self._spool = Spool(self._folder, self._batch.reader)
-        self._session: psycopg.Connection | None = None
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the session, then remove the folder."""
-        self._stack.__exit__(kind, error, trace)
 
     def read(self) -> None:
         """Read the payload to disk.
@@ -73,18 +60,7 @@ class BarBatch:
             InputError: it cannot be read as a whole.
             DiskFullError: there is no space for its rows.
         """
-        try:
-            with self._payload.open() as stream:
-                self._spool.fill(stream)
-        except NoRowsError:
-            if self._batch.mode != "live":
-                raise
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            raise DiskFullError(
-                "the folder for temporary files has no space left for the rows; free some and run again"
-            ) from error
+        self._fill(self._spool.fill)
 
     def judge(self) -> Judged:
         """Judge the bars by what the warehouse knows now, and stage those that pass."""
@@ -107,18 +83,6 @@ class BarBatch:
         self._staged = tally.rows_good
         return self._judged(facts, calendars, survey, tally)
 
-    @contextmanager
-    def publishing(self) -> Iterator[psycopg.Connection]:
-        """Yield the session for its publishing transaction, which sees all that its watermark follows."""
-        conn = self._connected()
-        try:
-            yield conn
-        except BaseException:
-            if not conn.closed:  # gone: PostgreSQL has rolled back
-                conn.rollback()
-            raise
-        conn.commit()
-
     def still_holds(self, conn: psycopg.Connection, facts: Facts) -> bool:
         """Tell whether what the batch was judged by is so still."""
         return self._facts(conn) == facts
@@ -139,11 +103,6 @@ class BarBatch:
     def _stage(self, good: pl.DataFrame) -> None:
         bar_staging.stage(self._connected(), with_hashes(good, self._batch, with_later=self._with_later))
 
-    def _connected(self) -> psycopg.Connection:
-        if self._session is None:
-            self._session = self._stack.enter_context(warehouse.publishing(self._url))
-        return self._session
-
     def _facts(self, conn: psycopg.Connection) -> Facts:
         return facts_of(conn, self._batch, lambda parts: self._days_of(tuple(parts)))
 
@@ -157,29 +116,19 @@ class BarBatch:
         import numpy as np
         import polars as pl
 
-        parts, repeated = judging.facts.parts, 0
+        parts = judging.facts.parts
+        repeated = RepeatedRows(self._folder, len(survey.repeated), _REPEATED_AT_ONCE)
         for number in range(self._spool.blocks):
             frame = self._spool.frame(number, parts)
             if len(survey.repeated):
-                is_repeated = np.isin(key_hashes(frame), survey.repeated)
-                repeated += int(is_repeated.sum())
+                hashes = key_hashes(frame)
+                is_repeated = np.isin(hashes, survey.repeated)
+                of_keys = frame.filter(pl.Series(is_repeated))
+                repeated.put(judging.candidates(number, of_keys), hashes[is_repeated].tolist())
                 frame = frame.filter(pl.Series(~is_repeated))
             yield judging.block(number, frame)
-        shares = repeated // _REPEATED_AT_ONCE + 1
-        for share in range(shares if repeated else 0):
-            wanted = survey.repeated[survey.repeated % shares == share]
-            yield judging.repeated(self._of_keys(judging, wanted))
-
-    def _of_keys(self, judging: Judging, wanted: Any) -> list[Candidate]:
-        import numpy as np
-        import polars as pl
-
-        found = []
-        for number in range(self._spool.blocks):
-            frame = self._spool.frame(number, judging.facts.parts)
-            of_keys = frame.filter(pl.Series(np.isin(key_hashes(frame), wanted)))
-            found.append(judging.candidates(number, of_keys))
-        return list(chain.from_iterable(found))
+        for candidates in repeated:
+            yield judging.repeated(candidates)
 
     def _judged(self, facts: Facts, calendars: dict[str, str], survey: Survey, tally: _Tally) -> Judged:
         unreadable = self._spool.unreadable
@@ -192,22 +141,12 @@ class BarBatch:
             rows_merged=tally.rows_merged,
             # A row that cannot be read has one defect.
             rows_unfinished=tally.rows_unfinished + sum(unreadable.rules.get(rule, 0) for rule in UNFINISHED),
-            defects=_Both(unreadable, tally.defects),
+            defects=BothDefects(unreadable, tally.defects),
             checks=tuple(tally.checks()),
             first=tally.first,
             last=tally.last,
             symbols=tuple(sorted(tally.symbols)),
         )
-
-
-class _Both:
-    """Defects of rows that cannot be read, then of those that did not pass."""
-
-    def __init__(self, unreadable: Defects, judged: Defects) -> None:
-        self._both = unreadable, judged
-
-    def __iter__(self) -> Iterator[Any]:
-        return chain(*self._both)
 
 
 class _Tally:

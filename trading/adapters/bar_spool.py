@@ -101,7 +101,7 @@ class Spool:
                     known = ends.get(interval, (first, last))
                     ends[interval] = min(known[0], first), max(known[1], last)
                 keys.write(key_hashes(frame).tobytes())
-        return Survey(symbols, tuple((interval, *both) for interval, both in ends.items()), _repeated(file))
+        return Survey(symbols, tuple((interval, *both) for interval, both in ends.items()), repeated_hashes(file))
 
     def _keep(self, block: Block, bars: Bars) -> None:
         bars.frame.write_ipc(self._file("bars", self.blocks))
@@ -172,8 +172,8 @@ def _ends(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _repeated(file: Path) -> np.ndarray[Any, Any]:
-    """Return the hashes that the file has more than once, sorting a share of them at a time."""
+def repeated_hashes(file: Path) -> np.ndarray[Any, Any]:
+    """Return the hashes (uint64) that the file has more than once, sorting a share of them at a time."""
     import numpy as np
 
     shares = file.stat().st_size // 8 // _HASHES_AT_ONCE + 1

@@ -23,6 +23,7 @@ from trading.adapters.later_drops import confirm_later_drops
 from trading.adapters.listings import publish_listings
 from trading.adapters.payloads import Payload, payload_of
 from trading.adapters.row_batch import RowBatch
+from trading.adapters.trade_batch import TradeBatch
 from trading.adapters.warehouse import Batch
 from trading.errors import InputError, NaiveTimeError, QualityError
 from trading.ingestion.gaps import RULE as GAP_RULE
@@ -132,9 +133,10 @@ def _recorded(conn: psycopg.Connection, batch: Batch, found: dict[str, Any], bes
 def _publish(
     url: str, store: PayloadStore, batch: Batch, payload: Payload, max_bad_share: float | None, beside: Beside | None
 ) -> BatchReport:
-    if batch.kind != "prices":
+    if batch.kind not in ("prices", "trades"):
         return _publish_rows(url, store, batch, payload, RowBatch(url, batch, payload), max_bad_share, beside)
-    with BarBatch(url, batch, payload) as rows:
+    many: type[BarBatch] | type[TradeBatch] = BarBatch if batch.kind == "prices" else TradeBatch
+    with many(url, batch, payload) as rows:
         return _publish_rows(url, store, batch, payload, rows, max_bad_share, beside)
 
 
@@ -143,7 +145,7 @@ def _publish_rows(
     store: PayloadStore,
     batch: Batch,
     payload: Payload,
-    rows: RowBatch | BarBatch,
+    rows: RowBatch | BarBatch | TradeBatch,
     max_bad_share: float | None,
     beside: Beside | None,
 ) -> BatchReport:
@@ -188,7 +190,7 @@ def _too_bad(batch: Batch, judged: Judged, asked: float | None) -> _TooBad | Non
 def _write(
     conn: psycopg.Connection,
     batch: Batch,
-    rows: RowBatch | BarBatch,
+    rows: RowBatch | BarBatch | TradeBatch,
     judged: Judged,
     new: NewRows,
     watermark: int,

@@ -1,4 +1,5 @@
-"""A delivery of actions, news, members or trades, in memory as single rows. Prices go another way: bar_batch.py."""
+"""A delivery of actions, news or members, in memory as single rows. Of bars and trades there may be too many for that:
+bar_batch.py, trade_batch.py."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from trading.adapters import warehouse
 from trading.adapters.batch_facts import calendars_of_batch, facts_of
 from trading.adapters.batch_report import Judged, NewRows, range_of, unfinished
 from trading.adapters.payloads import Payload
-from trading.adapters.placing import place_trades, to_rows
+from trading.adapters.placing import to_rows
 from trading.adapters.warehouse import Batch
 from trading.errors import NoRowsError
 from trading.ingestion.candidates import Candidate, Parsed, parse
@@ -52,8 +53,6 @@ class RowBatch:
                 rename(parsed.candidates, facts.parts)
             used = {candidate.values.get("symbol") for candidate in parsed.candidates}
             calendars = calendars_of_batch(conn, batch, {symbol for symbol in used if symbol is not None}, facts.parts)
-            if batch.kind == "trades":
-                place_trades(conn, batch.source, parsed.candidates)
         left, rows_merged = folded(batch.kind, parsed.candidates)
         verdict = judge(batch.kind, left, facts)
         self._rows = to_rows(batch.kind, batch.source, verdict.good)

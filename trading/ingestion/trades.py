@@ -60,9 +60,12 @@ def _side(cell: Cell) -> str | None:
     return _SIDES[text.lower()]
 
 
-def name_nameless(several: Iterable[dict[str, Any]]) -> None:
-    """Give every trade without an id its name; `several` are the values of one payload in their order."""
-    seen: Counter[tuple[str, datetime]] = Counter()
+def name_nameless(several: Iterable[dict[str, Any]], seen: Counter[tuple[str, datetime]] | None = None) -> None:
+    """Give every trade without an id its name; `several` are the values of one payload in their order.
+
+    `seen` counts those of a moment that were named before, where a payload is named part by part.
+    """
+    seen = Counter() if seen is None else seen
     for values in several:
         symbol, timestamp = values["symbol"], values["timestamp"]
         if values["trade_id"] is None and symbol is not None and timestamp is not None:
