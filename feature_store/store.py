@@ -36,6 +36,7 @@ from feature_store.rows import FeatureRow
 from feature_store.services import FeatureService
 from feature_store.views import DAILY
 from trading.adapters import charts
+from trading.adapters.known_names import refuse_unknown_interval
 from trading.adapters.replicas import is_replica
 from trading.adapters.warehouse import newest_watermark
 from trading.chart_bars.chart import Chart
@@ -129,14 +130,18 @@ class FeatureStore:
         """Return the history of the symbols as known at `as_of` (now, if None): one row per bar, newest version.
 
         Raises:
-            InputError: `features.daily` is asked for another interval than 1d.
+            InputError: `features.daily` is asked for another interval than 1d, or the symbols have bars, and none of them
+                is of this interval (`60m` is no name of `1h`).
         """
         _refuse_other_intervals(service, interval)
         asked = History(
             service.view, service.definition, service.columns, symbols, interval=interval,
             as_of=_zoned(as_of) if as_of else None, watermark=watermark, source=source,
         )  # fmt: skip
-        return self._readers.ask(partial(offline.history, asked=asked), watermark)
+        found = self._readers.ask(partial(offline.history, asked=asked), watermark)
+        if found.empty:
+            self._readers.ask(partial(refuse_unknown_interval, interval=interval, symbols=symbols))
+        return found
 
     def as_of_join(
         self, service: FeatureService, entities: DataFrame, watermark: int | None = None, interval: str = "1d"

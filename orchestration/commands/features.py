@@ -16,9 +16,12 @@ from orchestration.doors import Door, Doors
 from trading.errors import InputError
 
 if TYPE_CHECKING:
+    from feature_store import FeatureStore
     from feature_store.rows import FeatureRow
+    from feature_store.services import FeatureService
 
 
+_WHOLE_DAYS = ("1d", "1w", "1mo")
 REGISTRY = "orchestration.commands.feature_registry"
 SUBCOMMANDS = {
     "list": Door(REGISTRY, "list_features", "Features, views and services: what there is, and how fresh it is."),
@@ -40,6 +43,12 @@ SUBCOMMANDS = {
 @click.option("--as-of", "as_of", help="A time with its zone, such as 2012-06-01T20:15:00Z. Default: now.")
 @click.option("--watermark", type=NUMBER, help="Only what was published up to this number. Default: everything.")
 @click.option("--source", help="Whose prices. Default: the source of best precedence that has the symbol.")
+@click.option(
+    "--interval",
+    default="1d",
+    show_default=True,
+    help="Of bars of another interval, such as 5m: their rows in marts.indicators, all columns.",
+)
 @click.option("--history", is_flag=True, help="Every bar known then, not only each symbol's newest.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @click.pass_context
@@ -49,16 +58,17 @@ def features(
     as_of: str | None,
     watermark: int | None,
     source: str | None,
+    interval: str,
     history: bool,
     as_json: bool,
 ) -> None:
     """Show the features of SYMBOLS as they were known at a time; the commands below show what features there are."""
     if ctx.invoked_subcommand is not None:
-        _refuse_options_before(ctx.invoked_subcommand, ctx.params)
+        _refuse_options_before(ctx.invoked_subcommand, ctx.params | {"interval": interval != "1d"})
     elif symbols is None:
         raise click.MissingParameter(ctx=ctx, param_type="option", param_hint="'--symbols'")
     else:
-        _rows(symbols, as_of, watermark, source, history, as_json)
+        _rows(symbols, as_of, watermark, source, interval, history, as_json)
 
 
 def _refuse_options_before(command: str, given: Mapping[str, Any]) -> None:
@@ -72,11 +82,17 @@ def _refuse_options_before(command: str, given: Mapping[str, Any]) -> None:
 
 
 def _rows(
-    symbols: str, as_of: str | None, watermark: int | None, source: str | None, history: bool, as_json: bool
+    symbols: str,
+    as_of: str | None,
+    watermark: int | None,
+    source: str | None,
+    interval: str,
+    history: bool,
+    as_json: bool,
 ) -> None:
     from feature_store import FeatureStore
     from infra.local.endpoints import Endpoints
-    from trading.adapters.known_names import refuse_unknown_source
+    from trading.adapters.known_names import refuse_unknown_interval, refuse_unknown_source
     from trading.adapters.postgres import connection
 
     moment = moment_of(as_of) if as_of else datetime.now(UTC)
@@ -90,7 +106,12 @@ def _rows(
     with closing(FeatureStore(url)) as store:
         up_to = store.newest_watermark() if watermark is None else watermark
         by_replica = store.reads_replica()
-        rows = (_history if history else _latest)(store, names, moment, up_to, source)
+        rows = (_history if history else _latest)(
+            store, _service(store, url, interval), names, moment, up_to, source, interval
+        )
+    if not rows:
+        with connection(url) as conn:
+            refuse_unknown_interval(conn, interval, names)
     there = {row["symbol"] for row in rows}
     without = [name for name in dict.fromkeys(names) if name not in there]
     if as_json:
@@ -103,16 +124,39 @@ def _rows(
             click.echo(f"no features of {', '.join(without)} were known at {moment.isoformat()}")
 
 
-def _latest(store: Any, names: list[str], moment: datetime, watermark: int, source: str | None) -> list[dict[str, Any]]:
-    found = store.latest(store.newest_service("features"), names, moment, watermark, source)
-    return [_flat(row) for row in found]
+def _service(store: FeatureStore, url: str, interval: str) -> FeatureService:
+    """Of days what our models read of them; of another interval there is no row of a day, so the indicators."""
+    from feature_store.definitions import active, definition
+    from feature_store.views import INDICATORS
+
+    if interval == "1d":
+        return store.newest_service("features")
+    return store.newest_service("features", definition(url, active(url, INDICATORS)).columns, INDICATORS)
+
+
+def _latest(
+    store: FeatureStore,
+    service: FeatureService,
+    names: list[str],
+    moment: datetime,
+    watermark: int,
+    source: str | None,
+    interval: str,
+) -> list[dict[str, Any]]:
+    return [_flat(row) for row in store.latest(service, names, moment, watermark, source, interval)]
 
 
 def _history(
-    store: Any, names: list[str], moment: datetime, watermark: int, source: str | None
+    store: FeatureStore,
+    service: FeatureService,
+    names: list[str],
+    moment: datetime,
+    watermark: int,
+    source: str | None,
+    interval: str,
 ) -> list[dict[str, Any]]:
-    frame = store.features(store.newest_service("features"), names, moment, watermark, source)
-    return [{key: _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
+    frame = store.features(service, names, moment, watermark, source, interval)
+    return [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _flat(row: FeatureRow) -> dict[str, Any]:
@@ -143,9 +187,10 @@ def _plain(value: Any) -> Any:
 def _print(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         numbers = ", ".join(
-            f"{name} {row[name]:.6g}" for name in ("close", "rsi_14", "macd", "sentiment") if row[name] is not None
+            f"{name} {row[name]:.6g}" for name in ("close", "rsi_14", "macd", "sentiment") if row.get(name) is not None
         )
-        click.echo(f"{row['symbol']:8} {row['timestamp'][:10]}  known {row['known_at']}  {numbers}{_age(row)}")
+        when = row["timestamp"][: 10 if row["interval"] in _WHOLE_DAYS else 16]
+        click.echo(f"{row['symbol']:8} {when}  known {row['known_at']}  {numbers}{_age(row)}")
 
 
 def _age(row: dict[str, Any]) -> str:
