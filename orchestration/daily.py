@@ -12,15 +12,18 @@ from datetime import UTC, date, timedelta
 from typing import Any
 
 import dagster as dg
+import psycopg
 
 from assets.ingestion import PRICE_BARS, SESSION_QUALITY
 from assets.paper import ANCHORS
 from assets.parity import PARITY
+from assets.sentiment import CHAMPION, HEAD, HEAD_KEY
 from assets.vendor_keys import vendor_key
 from assets.warehouse import FEATURES_GROUP, WAREHOUSE_GROUP
 from orchestration.main_job import FIRST_KEY, LAST_KEY
 from trading.adapters.followed import Followed, followed, instrument_calendars
 from trading.adapters.postgres import Warehouse
+from trading.adapters.promotions import newest_promotion
 from trading.calendar import Session
 from trading.closed_sessions import last_settled
 
@@ -33,6 +36,11 @@ FOLLOWED_FOR = timedelta(days=31)
 SESSION_TAG = "tradeloom/session"
 
 _AFTER_INGESTION = dg.AssetSelection.groups(WAREHOUSE_GROUP, FEATURES_GROUP) | dg.AssetSelection.assets(ANCHORS, PARITY)
+
+
+def has_sentiment_head(conn: psycopg.Connection) -> bool:
+    """Tell whether there is a head to score news with, which features read: where `main` never ran, the first run makes it."""
+    return newest_promotion(conn, HEAD, CHAMPION) is not None
 
 
 def schedule_name(calendar: str) -> str:
@@ -65,11 +73,12 @@ def daily_schedule(calendar: str, job: Any) -> dg.ScheduleDefinition:
         with warehouse.connection() as conn:
             is_in_use = calendar in instrument_calendars(conn)
             series = followed(conn, calendar, moment - FOLLOWED_FOR)
+            first = () if has_sentiment_head(conn) else (HEAD_KEY,)
         if not is_in_use:
             yield dg.SkipReason(f"no instrument trades on {calendar}")
             return
         graph = context.repository_def.asset_graph
-        after = sorted(_AFTER_INGESTION.resolve(graph))
+        after = [*first, *sorted(_AFTER_INGESTION.resolve(graph))]
         if not series:
             yield _without_vendor(label, session, after)
         for one in series:

@@ -2,8 +2,8 @@
 
 `main` runs all of it, from files to the report. `daily_update` brings in what vendors have new and what follows from
 it, anchors the ledgers and measures parity: after the close of each exchange (orchestration/daily.py), of what each
-schedule selects. `weekly_retraining` learns, judges and lets the gate decide; `full_parity` computes again all that was
-ever served. Times are UTC.
+schedule selects; the sentiment head that features read is among it where nobody made one yet. `weekly_retraining`
+learns, judges and lets the gate decide; `full_parity` computes again all that was ever served. Times are UTC.
 """
 
 import dagster as dg
@@ -33,7 +33,7 @@ daily_update = dg.define_asset_job(
     selection=_INGESTION
     | _DERIVED
     | dg.AssetSelection.groups(VENDORS_GROUP)
-    | dg.AssetSelection.assets(ANCHORS, PARITY),
+    | dg.AssetSelection.assets(HEAD_KEY, ANCHORS, PARITY),
     executor_def=dg.in_process_executor,
 )
 weekly_retraining = dg.define_asset_job(

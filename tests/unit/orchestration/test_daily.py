@@ -53,6 +53,7 @@ class NoWarehouse:
 def tick(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Tick a calendar's schedule; `series` is what is followed, `calendars` those of instruments."""
     monkeypatch.setattr(daily, "instrument_calendars", lambda conn: ["24/7", "XNYS"])
+    monkeypatch.setattr(daily, "has_sentiment_head", lambda conn: True)
 
     def ticked(calendar: str, moment: datetime, series: list[Followed], instance: dg.DagsterInstance) -> list[Any]:
         monkeypatch.setattr(daily, "followed", lambda conn, calendar, since: series)
