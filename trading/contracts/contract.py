@@ -59,7 +59,7 @@ class Column(Strict):
     """A column of the table. `required`: the vendor's row must have it; `nullable`: the table may lack it.
 
     `references_asked_by` `key`: PostgreSQL asks for each row; `statement`: a trigger of the table asks once for each
-    statement, and the key is only declared (docs/decisions/0101).
+    statement, and there is no key (docs/decisions/0101, 0127).
     """
 
     name: Name
@@ -169,13 +169,17 @@ class Dbt(Strict):
 
 
 class Contract(Strict):
-    """One raw table. `kind` is the word of `tradeloom ingest`; `key` what a row is about."""
+    """One raw table. `kind` is the word of `tradeloom ingest`; `key` what a row is about.
+
+    `partitioned_by`: the column of time by whose ranges rows lie in partitions; then each key of the table holds it.
+    """
 
     table: Relation
     kind: Name
     grain: Sentence
     meaning: Sentence
     key: tuple[Name, ...] = Field(min_length=1)
+    partitioned_by: Name | None = None
     known_defects: tuple[Sentence, ...] = ()
     columns: tuple[Column, ...] = Field(min_length=1)
     checks: tuple[Check, ...] = ()

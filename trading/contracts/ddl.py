@@ -14,9 +14,15 @@ def create_table(contract: Contract, name: str) -> str:
     parts = [
         *(_column(column) for column in contract.columns),
         *(f"check ({condition})" for condition in conditions(contract).values()),
-        f"unique ({', '.join(contract.version_key)})",
+        _key(contract, "primary key", (contract.identity,)),
+        _key(contract, "unique", contract.version_key),
     ]
     return f"create table {name} (\n    " + ",\n    ".join(parts) + "\n)"
+
+
+def _key(contract: Contract, kind: str, columns: tuple[str, ...]) -> str:
+    time = contract.partitioned_by
+    return f"{kind} ({', '.join(columns if time is None or time in columns else (*columns, time))})"
 
 
 def conditions(contract: Contract) -> dict[str, str]:
@@ -36,13 +42,11 @@ def _named(column: Column, place: int) -> str:
 def _column(column: Column) -> str:
     words = [column.name, column.type]
     if column.identity:
-        words.append("generated always as identity primary key")
+        words.append("generated always as identity")
     elif not column.nullable:
         words.append("not null")
     if column.default is not None:
         words.append(f"default '{column.default}'")
-    if column.references:
+    if column.references and column.references_asked_by == "key":
         words.append(f"references {column.references}")
-        if column.references_asked_by == "statement":
-            words.append("not enforced")
     return " ".join(words)
