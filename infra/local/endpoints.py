@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from infra.errors import NotRunningError
 from infra.local import dagster
@@ -42,13 +43,17 @@ class Endpoints:
 
     @classmethod
     def resolve(cls, environ: Mapping[str, str]) -> Endpoints:
-        """Return the addresses: those of the environment as they are, for the rest those of running engines."""
+        """Return the addresses: those of the environment as they are, for the rest those of running engines.
+
+        Raises:
+            NotRunningError: PostgreSQL is named by something else than a URL.
+        """
         home = Home.resolve(environ)
         return cls(home.path, {**_running(home), **outside(environ)})
 
     @property
     def postgres_url(self) -> str:
-        """`postgresql://user:password@/tradeloom?host=...`, libpq form."""
+        """`postgresql://user:password@/tradeloom?host=...`."""
         return self._known("postgres")
 
     @property
@@ -121,8 +126,20 @@ class Endpoints:
 
 
 def outside(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the addresses and keys that the environment gives."""
-    return {name: environ[name] for name in (*VARIABLES.values(), *KEYS, READ_URL) if environ.get(name)}
+    """Return the addresses and keys that the environment gives.
+
+    Raises:
+        NotRunningError: PostgreSQL is named by something else than a URL.
+    """
+    given = {name: environ[name] for name in (*VARIABLES.values(), *KEYS, READ_URL) if environ.get(name)}
+    for name in (VARIABLES["postgres"], READ_URL):
+        if name in given and urlsplit(given[name]).scheme not in ("postgresql", "postgres"):
+            # The value may hold a password, so it is not repeated.
+            raise NotRunningError(
+                f"expected {name} to be a URL such as postgresql://user:password@host:5432/tradeloom, "
+                "found something else; write it as a URL"
+            )
+    return given
 
 
 def _running(home: Home) -> dict[str, str]:

@@ -20,6 +20,13 @@ def test_an_address_from_outside_is_used_as_it_is(tmp_path: Path):
     assert endpoints.postgres_url == "postgresql://u:p@db.example/x"
 
 
+@pytest.mark.parametrize("name", ["TRADELOOM_POSTGRES_URL", "TRADELOOM_POSTGRES_READ_URL"])
+def test_what_is_no_url_is_refused_without_repeating_its_password(tmp_path: Path, name: str):
+    with pytest.raises(NotRunningError, match=f"expected {name} to be a URL") as refused:
+        Endpoints.resolve(environ(tmp_path, **{name: "host=db.example password=secret dbname=tradeloom"}))
+    assert "secret" not in str(refused.value)
+
+
 def test_a_missing_one_names_the_way_out(tmp_path: Path):
     with pytest.raises(NotRunningError, match=r"tradeloom up.*TRADELOOM_ORACLE_URL"):
         _ = Endpoints.resolve(environ(tmp_path)).oracle_url
