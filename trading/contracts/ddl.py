@@ -12,17 +12,19 @@ from trading.contracts.contract import Column, Contract
 def create_table(contract: Contract, name: str) -> str:
     """Return the `create table` of a contract under another name, with every constraint that it says."""
     parts = [
-        *(_column(column) for column in contract.columns),
+        *(_column(column, contract.partitioned_by) for column in contract.columns),
         *(f"check ({condition})" for condition in conditions(contract).values()),
-        _key(contract, "primary key", (contract.identity,)),
-        _key(contract, "unique", contract.version_key),
+        *_keys(contract),
     ]
     return f"create table {name} (\n    " + ",\n    ".join(parts) + "\n)"
 
 
-def _key(contract: Contract, kind: str, columns: tuple[str, ...]) -> str:
-    time = contract.partitioned_by
-    return f"{kind} ({', '.join(columns if time is None or time in columns else (*columns, time))})"
+def _keys(contract: Contract) -> list[str]:
+    time, unique = contract.partitioned_by, contract.version_key
+    if time is None:
+        return [f"unique ({', '.join(unique)})"]
+    wider = unique if time in unique else (*unique, time)
+    return [f"unique ({', '.join(wider)})", f"primary key ({contract.identity}, {time})"]
 
 
 def conditions(contract: Contract) -> dict[str, str]:
@@ -39,10 +41,10 @@ def _named(column: Column, place: int) -> str:
     return f"{column.name}_range" if place == 0 else f"{column.name}_range_{place + 1}"
 
 
-def _column(column: Column) -> str:
+def _column(column: Column, time: str | None) -> str:
     words = [column.name, column.type]
     if column.identity:
-        words.append("generated always as identity")
+        words.append("generated always as identity" + (" primary key" if time is None else ""))
     elif not column.nullable:
         words.append("not null")
     if column.default is not None:
