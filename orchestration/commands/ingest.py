@@ -151,6 +151,8 @@ def ingest(
     )
     ensure_definitions(endpoints.postgres_url)  # after: a bad file is refused without waiting for a build
     click.echo(json.dumps(report.as_dict()) if as_json else report.sentence())
+    if calendar and (warning := report.calendar_warning(calendar)):
+        click.echo(f"tradeloom: {warning}", err=True)
 
 
 def _columns(mappings: tuple[str, ...]) -> dict[str, str]:

@@ -106,6 +106,7 @@ def report_of_judged(
         checks=tuple({**asdict(check), "passed": check.passed} for check in judged.checks),
         drafts=drafts,
         parts={part.name: f"{part.symbol} from {part.first}" for part in judged.parts},
+        calendars_kept={name: its for name, its in judged.calendars.items() if its != batch.reader.calendar},
     )
 
 
@@ -123,12 +124,16 @@ def report_of_recorded(batch: Batch, found: dict[str, Any]) -> BatchReport:
         symbols=tuple(told["symbols"]),
         checks=tuple(told["checks"]),
         parts=told.get("parts", {}),
+        calendars_kept=told.get("calendars_kept", {}),
     )
 
 
 def recorded_values(batch: Batch, judged: Judged, report: BatchReport) -> dict[str, Any]:
     """Return the columns of `raw.ingestion_batches` that a batch's outcome decides."""
-    told = {name: getattr(report, name) for name in ("quarantine", "drafts", "first_date", "last_date", "parts")}
+    told = {
+        name: getattr(report, name)
+        for name in ("quarantine", "drafts", "first_date", "last_date", "parts", "calendars_kept")
+    }
     context: dict[str, Any] = {"calendars": judged.calendars}
     if judged.parts:
         context["parts"] = gaps.as_json(judged.parts)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from trading.ingestion.reader import Kind, Mode
 
-_DRAFTS_SHOWN = 5
+_SHOWN = 5
 Status = Literal["published", "refused", "already ingested"]
 
 
@@ -21,6 +21,7 @@ class BatchReport:
         quarantine: Rule -> rows that broke it (a row may break several).
         checks: Each expectation: rule, columns, rows judged, rows that broke it.
         drafts: Symbols that were not known and got a draft instrument with the calendar named.
+        calendars_kept: Symbols whose instrument trades on another calendar than the delivery states (or assumes): theirs counts.
         parts: Name -> what it is of symbols split at a long gap, such as QQQ.2 -> QQQ from 2011-03-23.
         first_date, last_date: The range of the good rows (ISO dates), None where there is none.
     """
@@ -48,6 +49,7 @@ class BatchReport:
     checks: tuple[dict[str, Any], ...] = ()
     drafts: dict[str, str] = field(default_factory=dict)
     parts: dict[str, str] = field(default_factory=dict)
+    calendars_kept: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -67,9 +69,21 @@ class BatchReport:
             + "".join(f"; {what} is published as {name}" for name, what in sorted(self.parts.items()))
         )
 
-    def _drafts(self) -> str:
-        if not self.drafts:
+    def calendar_warning(self, stated: str) -> str:
+        """Return one line on the symbols for which the calendar that was stated does not count; empty if there is none."""
+        if not self.calendars_kept:
             return ""
-        shown = [f"{symbol} ({calendar})" for symbol, calendar in sorted(self.drafts.items())[:_DRAFTS_SHOWN]]
-        more = len(self.drafts) - len(shown)
-        return f"; draft instruments: {', '.join(shown)}" + (f" and {more} more" if more else "")
+        return (
+            f"warning: --calendar {stated} is for symbols that are not known yet; {_shown(self.calendars_kept)} keep the "
+            "calendar of their instrument, and bars outside its sessions break unknown_session; deliver them under "
+            "another symbol to have them in that calendar"
+        )
+
+    def _drafts(self) -> str:
+        return f"; draft instruments: {_shown(self.drafts)}" if self.drafts else ""
+
+
+def _shown(calendars: dict[str, str]) -> str:
+    shown = [f"{symbol} ({calendar})" for symbol, calendar in sorted(calendars.items())[:_SHOWN]]
+    more = len(calendars) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -81,3 +81,17 @@ def test_too_many_bad_rows_end_with_one_line_and_exit_code_one(run: Any, tmp_pat
     code, out, err = run("ingest", "prices", "--source", "files", "--file", str(file))
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert "found 50% (1 of 2: non_positive_price" in err
+
+
+def test_a_stated_calendar_that_does_not_count_for_a_known_symbol_is_told(run: Any, tmp_path: Path) -> None:
+    file, header = tmp_path / "coins.csv", "symbol,timestamp,open,high,low,close,volume"
+    options = ["ingest", "prices", "--source", "files", "--file", str(file), "--max-bad-share", "1"]
+    file.write_text(f"{header}\nBTC,2024-05-31,1,1,1,1,1\n")
+    assert run(*options)[0] == 0  # a draft of XNYS
+    file.write_text(f"{header}\nBTC,2024-06-01,1,1,1,1,1\nETH,2024-06-01,1,1,1,1,1\n")
+    code, out, told = run(*options, "--calendar", "24/7", "--json")
+    report = json.loads(out)
+    assert (code, report["drafts"], report["calendars_kept"]) == (0, {"ETH": "24/7"}, {"BTC": "XNYS"})
+    assert "warning: --calendar 24/7 is for symbols that are not known yet; BTC (XNYS) keep the calendar" in told
+    file.write_text(f"{header}\nETH,2024-06-02,1,1,1,1,1\n")
+    assert "warning" not in run(*options, "--calendar", "24/7")[2]
