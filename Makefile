@@ -18,7 +18,7 @@ help:
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Tradeloom needs Python 3.11 or later; `%s` is %s. Run: make PYTHON=/path/to/python3.11" % (sys.executable, sys.version.split()[0])) if sys.version_info < (3, 11) else None'
-	@echo "Installing into $(VENV) from requirements.lock (about 610 MB on a first run) ..."
+	@echo "Installing into $(VENV) from requirements.lock (about 660 MB on a first run) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
