@@ -65,7 +65,8 @@ SUBJECTS = (
             "M = mean of 20 T, D = mean of |T - M| over the same 20",
             "CCI = (T - M) / (0.015 * D)",
         ),
-        seed=_WINDOW + "Null before bar 20. Where 20 typical prices are one but for the last bits of a double, CCI is 0.",
+        seed=_WINDOW
+        + "Null before bar 20. Where 20 typical prices are one but for the last bits of a double, CCI is 0.",
         source="D. R. Lambert, Commodity Channel Index, Commodities, 1980.",
         judge="TA-Lib CCI",
         parameters={"n": "20 bars", "constant": "0.015"},

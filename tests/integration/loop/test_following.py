@@ -59,7 +59,11 @@ class Follower:
         others = {"registry": self.world.registry, "anchors": self.world.shelf, "period": self.period}
         try:
             self.ended = follow_session(
-                terms, self.world.settings(timeout_seconds=20), stops=self.stop.is_set, told=self.reports.append, **others
+                terms,
+                self.world.settings(timeout_seconds=20),
+                stops=self.stop.is_set,
+                told=self.reports.append,
+                **others,
             )
         except BaseException as error:  # noqa: BLE001 - the test looks at it
             self.error = error

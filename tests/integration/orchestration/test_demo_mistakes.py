@@ -81,7 +81,10 @@ MISTAKES = [
     (["--from", "2024-01-01"], "expected --source VENDOR beside --from, found none"),
     (["--prices", "good.csv", "--from", "2024-01-01"], "expected --source VENDOR beside --from, found none"),
     (["--source", "yfinance", "--from", "2024-01-01"], "expected --symbols beside --from, found none"),
-    (["--source", "yfinance", "--symbols", "AAPL", "--from", "2199-01-01"], "found 0 since 2199-01-01; give an earlier"),
+    (
+        ["--source", "yfinance", "--symbols", "AAPL", "--from", "2199-01-01"],
+        "found 0 since 2199-01-01; give an earlier",
+    ),
     (["--source", "ccxt:moon", "--symbols", "A/B", "--from", "2024-01-01"], "expected an exchange that ccxt knows"),
     (["--source", "alpaca", "--symbols", "AAPL", "--from", "2024-01-01"], "expected APCA_API_KEY_ID and APCA_API"),
 ]
