@@ -34,8 +34,8 @@ down: $(STAMP)
 	@$(BIN)/tradeloom down
 
 # Three workers, a file each at a time: most tests wait for engines (two leave a third of two cores idle), and a file's
-# tests share theirs.
-PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+# tests share theirs. In their order: the longest, tests/e2e, come first, and no worker is left alone with one at the end.
+PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test: $(STAMP)
 	$(PYTEST) -m "not long" --durations 15

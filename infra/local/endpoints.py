@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 
 from infra.errors import NotRunningError
 from infra.local import dagster
@@ -46,7 +49,7 @@ class Endpoints:
         """Return the addresses: those of the environment as they are, for the rest those of running engines.
 
         Raises:
-            NotRunningError: PostgreSQL is named by something else than a URL.
+            NotRunningError: PostgreSQL is named by something that is no address.
         """
         home = Home.resolve(environ)
         return cls(home.path, {**_running(home), **outside(environ)})
@@ -129,17 +132,27 @@ def outside(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the addresses and keys that the environment gives.
 
     Raises:
-        NotRunningError: PostgreSQL is named by something else than a URL.
+        NotRunningError: PostgreSQL is named by something that is no address.
     """
     given = {name: environ[name] for name in (*VARIABLES.values(), *KEYS, READ_URL) if environ.get(name)}
-    for name in (VARIABLES["postgres"], READ_URL):
-        if name in given and urlsplit(given[name]).scheme not in ("postgresql", "postgres"):
-            # The value may hold a password, so it is not repeated.
-            raise NotRunningError(
-                f"expected {name} to be a URL such as postgresql://user:password@host:5432/tradeloom, "
-                "found something else; write it as a URL"
-            )
-    return given
+    return given | {name: _as_url(name, given[name]) for name in (VARIABLES["postgres"], READ_URL) if name in given}
+
+
+def _as_url(name: str, given: str) -> str:
+    """Return libpq's words (`host=... dbname=...`) as a URL, of which dbt, MLflow and Dagster are told."""
+    if urlsplit(given).scheme in ("postgresql", "postgres"):
+        return given
+    try:
+        words = {name: str(value) for name, value in conninfo_to_dict(given).items()}
+    except ProgrammingError:
+        # The value may hold a password, so it is not repeated.
+        raise NotRunningError(
+            f"expected {name} to be a URL such as postgresql://user:password@host:5432/tradeloom, "
+            "found something else; write it as a URL"
+        ) from None
+    user, password = quote(words.pop("user", ""), safe=""), quote(words.pop("password", ""), safe="")
+    who = f"{user}:{password}@" if password else f"{user}@" if user else ""
+    return f"postgresql://{who}/{quote(words.pop('dbname', ''), safe='')}?{urlencode(words)}"
 
 
 def _running(home: Home) -> dict[str, str]:

@@ -49,8 +49,8 @@ class TradeSpool:
         for block in blocks(stream, self._reader):
             for start in range(0, len(block), ROWS_AT_ONCE):
                 parsed = Parsed()
-                for place in range(start, min(start + ROWS_AT_ONCE, len(block))):
-                    read_into(parsed, block.record(place), self._reader)
+                for record in block.records(start, min(start + ROWS_AT_ONCE, len(block))):
+                    read_into(parsed, record, self._reader)
                 self._keep(parsed)
                 candidates += len(parsed.candidates)
         self.rows_in = candidates + self.unreadable.count

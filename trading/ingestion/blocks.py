@@ -46,6 +46,14 @@ class Block:
         cells = {ours: _value(column[place]) for ours, column in self.cells.items()}
         return Record(self.first + place, cells, is_whole=place not in self.ragged)
 
+    def records(self, start: int, stop: int) -> Iterator[Record]:
+        """Yield the rows of the places start..stop-1, as `record` gives each; a column's cells are taken out at once."""
+        columns = {ours: _values(column, start, stop) for ours, column in self.cells.items()}
+        ragged = set(self.ragged)
+        for place, cells in enumerate(zip(*columns.values(), strict=True), start=start):
+            named = dict(zip(columns, cells, strict=True))
+            yield Record(self.first + place, named, is_whole=place not in ragged)
+
 
 def blocks(stream: IO[bytes], reader: Reader) -> Iterator[Block]:
     """Yield the payload's rows in their order, `BLOCK_ROWS` at a time; none of a Parquet file with zero rows.
@@ -147,6 +155,12 @@ def _refusing() -> Iterator[None]:
         raise UnreadablePayloadError(f"expected text in UTF-8, found: {error}") from error
     except (EOFError, OSError, zlib.error) as error:
         raise UnreadablePayloadError(f"expected a whole gzip file, found: {error}; deliver it again") from error
+
+
+def _values(column: Column, start: int, stop: int) -> list[Cell]:
+    part = column[start:stop]
+    found: list[Cell] = part.to_pylist() if hasattr(part, "to_pylist") else part
+    return found
 
 
 def _value(cell: Any) -> Cell:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from infra.errors import NotRunningError
 from infra.local.endpoints import Endpoints
@@ -21,10 +22,22 @@ def test_an_address_from_outside_is_used_as_it_is(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["TRADELOOM_POSTGRES_URL", "TRADELOOM_POSTGRES_READ_URL"])
-def test_what_is_no_url_is_refused_without_repeating_its_password(tmp_path: Path, name: str):
+def test_what_is_no_address_is_refused_without_repeating_its_password(tmp_path: Path, name: str):
     with pytest.raises(NotRunningError, match=f"expected {name} to be a URL") as refused:
-        Endpoints.resolve(environ(tmp_path, **{name: "host=db.example password=secret dbname=tradeloom"}))
+        Endpoints.resolve(environ(tmp_path, **{name: "db.example secret tradeloom"}))
     assert "secret" not in str(refused.value)
+
+
+def test_the_words_of_libpq_are_taken_as_the_url_that_they_say(tmp_path: Path):
+    words = "host=/run/pg port=5433 user=me password='a b@/:' dbname=tradeloom sslmode=require"
+    found = Endpoints.resolve(environ(tmp_path, TRADELOOM_POSTGRES_URL=words))
+    assert found.postgres_url == (
+        "postgresql://me:a%20b%40%2F%3A@/tradeloom?host=%2Frun%2Fpg&port=5433&sslmode=require"
+    )
+    assert conninfo_to_dict(found.postgres_url) == conninfo_to_dict(words)
+    assert found.environment()["TRADELOOM_DAGSTER_POSTGRES_URL"].startswith(
+        "postgresql+psycopg2://me:a%20b%40%2F%3A@/dagster?"
+    )
 
 
 def test_a_missing_one_names_the_way_out(tmp_path: Path):
