@@ -222,8 +222,8 @@ def test_every_vendor_is_listed_with_what_it_declares(monkeypatch: pytest.Monkey
     ],
 )
 def test_what_cannot_be_asked_is_one_line(options: str, complaint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("POSTGRES_URL", "S3_ENDPOINT"):
-        monkeypatch.setenv(f"TRADELOOM_{name}", "http://127.0.0.1:9")
+    monkeypatch.setenv("TRADELOOM_POSTGRES_URL", "postgresql://nobody@127.0.0.1:9/none")
+    monkeypatch.setenv("TRADELOOM_S3_ENDPOINT", "http://127.0.0.1:9")
     for name in ("ACCESS_KEY", "SECRET_KEY", "BUCKET"):
         monkeypatch.setenv(f"TRADELOOM_S3_{name}", "none")
     code, told = run(f"ingest prices {options}")
