@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import io
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -96,7 +97,7 @@ def test_an_export_is_what_postgresql_answers_as_of_the_same_moment_and_stays_so
 
 
 def test_duckdb_asks_an_export_in_s3_and_answers_as_postgresql(filled: Any, store: ObjectStore) -> None:
-    duckdb = pytest.importorskip("duckdb", reason="a dependency of development only")
+    duckdb = importlib.import_module("duckdb")
     w = newest(filled)
     question = question_of(filled.url, "features.daily", AS_OF, w, source="files")
     rows = dataset_of(store, write_export(filled.url, store, question))
