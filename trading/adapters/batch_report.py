@@ -84,6 +84,11 @@ def unfinished(defects: Iterable[Defect]) -> int:
     return sum(broken <= UNFINISHED for broken in rules.values())
 
 
+def calendars_kept(batch: Batch, judged: Judged) -> dict[str, str]:
+    """Return the symbols whose instrument trades on another calendar than the delivery states, with theirs."""
+    return {name: its for name, its in judged.calendars.items() if its != batch.reader.calendar}
+
+
 def report_of_judged(
     batch: Batch, judged: Judged, watermark: int, *, rows_published: int, drafts: dict[str, str]
 ) -> BatchReport:
@@ -106,7 +111,7 @@ def report_of_judged(
         checks=tuple({**asdict(check), "passed": check.passed} for check in judged.checks),
         drafts=drafts,
         parts={part.name: f"{part.symbol} from {part.first}" for part in judged.parts},
-        calendars_kept={name: its for name, its in judged.calendars.items() if its != batch.reader.calendar},
+        calendars_kept=calendars_kept(batch, judged),
     )
 
 

@@ -15,7 +15,14 @@ import psycopg
 
 from trading.adapters import warehouse
 from trading.adapters.bar_batch import BarBatch
-from trading.adapters.batch_report import Judged, NewRows, recorded_values, report_of_judged, report_of_recorded
+from trading.adapters.batch_report import (
+    Judged,
+    NewRows,
+    calendars_kept,
+    recorded_values,
+    report_of_judged,
+    report_of_recorded,
+)
 from trading.adapters.chart_bars import advance_charts
 from trading.adapters.completeness import publish_session_quality
 from trading.adapters.instruments import publish_drafts
@@ -29,7 +36,7 @@ from trading.errors import InputError, NaiveTimeError, QualityError
 from trading.ingestion.gaps import RULE as GAP_RULE
 from trading.ingestion.ports import PayloadStore, Source
 from trading.ingestion.reader import Kind, Mode
-from trading.ingestion.report import BatchReport
+from trading.ingestion.report import BatchReport, shown_calendars
 from trading.telemetry import current_trace_id
 
 Beside = Callable[[psycopg.Connection, int], None]
@@ -225,8 +232,16 @@ def _refuse(url: str, batch: Batch, judged: Judged, why: _TooBad) -> QualityErro
     return QualityError(
         f"expected at most {why.allowed:.0%} bad rows in {batch.payload_name}, found {why.bad / why.of:.0%} "
         f"({why.bad} of {why.of}: {broken}); nothing was published, "
-        f"see raw.quarantined_rows of batch {batch_id}" + _first_bad(judged)
+        f"see raw.quarantined_rows of batch {batch_id}" + _first_bad(judged) + _calendars_kept(batch, judged)
     )
+
+
+def _calendars_kept(batch: Batch, judged: Judged) -> str:
+    """Say by whose calendar bars have no session, where it is another one than the delivery states."""
+    kept = calendars_kept(batch, judged)
+    if not kept or "unknown_session" not in judged.broken:
+        return ""
+    return f"; {shown_calendars(kept)} keep the calendar of their instrument, found {batch.reader.calendar} stated"
 
 
 def _first_bad(judged: Judged) -> str:

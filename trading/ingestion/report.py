@@ -74,16 +74,17 @@ class BatchReport:
         if not self.calendars_kept:
             return ""
         return (
-            f"warning: --calendar {stated} is for symbols that are not known yet; {_shown(self.calendars_kept)} keep the "
+            f"warning: --calendar {stated} is for symbols that are not known yet; {shown_calendars(self.calendars_kept)} keep the "
             "calendar of their instrument, and bars outside its sessions break unknown_session; deliver them under "
             "another symbol to have them in that calendar"
         )
 
     def _drafts(self) -> str:
-        return f"; draft instruments: {_shown(self.drafts)}" if self.drafts else ""
+        return f"; draft instruments: {shown_calendars(self.drafts)}" if self.drafts else ""
 
 
-def _shown(calendars: dict[str, str]) -> str:
+def shown_calendars(calendars: dict[str, str]) -> str:
+    """Return symbols with their calendars in a few words: the first ones, and how many more."""
     shown = [f"{symbol} ({calendar})" for symbol, calendar in sorted(calendars.items())[:_SHOWN]]
     more = len(calendars) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -95,3 +95,10 @@ def test_a_stated_calendar_that_does_not_count_for_a_known_symbol_is_told(run: A
     assert "warning: --calendar 24/7 is for symbols that are not known yet; BTC (XNYS) keep the calendar" in told
     file.write_text(f"{header}\nETH,2024-06-02,1,1,1,1,1\n")
     assert "warning" not in run(*options, "--calendar", "24/7")[2]
+    # Refused as a whole, it says so too: why the bars of a Saturday have no session is the calendar that counts.
+    file.write_text(f"{header}\nBTC,2024-06-01,1,1,1,1,1\nBTC,2024-06-02,1,1,1,1,1\n")
+    code, out, told = run(*options[:-2], "--calendar", "24/7")
+    assert (code, out, told.count("\n")) == (1, "", 1)
+    assert told.endswith("; BTC (XNYS) keep the calendar of their instrument, found 24/7 stated\n")
+    file.write_text(f"{header}\nBTC,2024-06-03,0,1,0,1,1\n")
+    assert "keep the calendar" not in run(*options[:-2], "--calendar", "24/7")[2]  # that is not why
