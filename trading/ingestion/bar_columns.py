@@ -17,10 +17,11 @@ from trading.identity import PRICE_SCALE, QUANTITY_SCALE
 from trading.ingestion import prices
 from trading.ingestion.blocks import Block
 from trading.ingestion.candidates import Candidate, Defect, Parsed, read_into
-from trading.ingestion.cells import CellError, text_of
+from trading.ingestion.cells import CellError
 from trading.ingestion.exact_texts import texts_of
 from trading.ingestion.payload import Cell, Record
 from trading.ingestion.reader import Reader
+from trading.ingestion.text_columns import distinct, repeated_texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +57,7 @@ def read_bars(block: Block, reader: Reader, times_read: Times | None = None) -> 
     said = np.ones(len(block), dtype=bool)
     said[list(block.ragged)] = False
     columns: dict[str, Any] = {"number": np.arange(block.first, block.first + len(block))}
-    columns["symbol"], known = _symbols(block)
+    columns["symbol"], known = repeated_texts(block.cells["symbol"])
     said &= known
     times, known = _times(block, reader, {} if times_read is None else times_read)
     said &= known
@@ -112,29 +113,15 @@ def _held(value: Any) -> Any:
     return value.replace(tzinfo=None) if isinstance(value, datetime) else value
 
 
-def _symbols(block: Block) -> tuple[pl.Series, np.ndarray[Any, Any]]:
-    import polars as pl
-
-    places, cells = _distinct(block.cells["symbol"])
-    found: list[tuple[str | None, bool]] = []
-    for cell in cells:
-        try:
-            found.append((text_of(cell), True))
-        except CellError:
-            found.append((None, False))
-    table = pl.DataFrame(found, schema={"text": pl.String, "said": pl.Boolean}, orient="row")[places]
-    return table["text"], table["said"].to_numpy()
-
-
 def _times(block: Block, reader: Reader, known: Times) -> tuple[dict[str, pl.Series], np.ndarray[Any, Any]]:
     """Return `interval`, `timestamp` and `is_wanted` (by the partition), each pair of cells read once."""
     import numpy as np
     import polars as pl
 
-    places, moments = _distinct(block.cells["timestamp"])
+    places, moments = distinct(block.cells["timestamp"])
     lengths: list[Cell] = [None]
     if "interval" in block.cells:
-        of_interval, lengths = _distinct(block.cells["interval"])
+        of_interval, lengths = distinct(block.cells["interval"])
         places = places % len(moments) + len(moments) * (of_interval % len(lengths))
     asked, places = np.unique(places % (len(moments) * len(lengths)), return_inverse=True)
     if len(known) + len(asked) > _TIMES_KEPT:
@@ -177,21 +164,6 @@ def _time(moment: Cell, length: Cell, block: Block, reader: Reader) -> tuple[str
         return None, None, False, False
     about = read["about"]
     return read["interval"], _held(read["timestamp"]), about is None or reader.wants(about), True
-
-
-def _distinct(column: Any) -> tuple[np.ndarray[Any, Any], list[Cell]]:
-    """Return for each cell the place of its value among the distinct ones; the last of those is that of no value."""
-    import numpy as np
-    import pyarrow as pa
-
-    if not isinstance(column, list) and pa.types.is_nested(column.type):
-        column = column.to_pylist()
-    if isinstance(column, list):
-        return np.arange(len(column)), [*column, None]
-    encoded = column.dictionary_encode()
-    values = [*encoded.dictionary.to_pylist(), None]
-    places = encoded.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)
-    return places.astype(np.int64), values  # products of two such numbers are formed
 
 
 def _days(plain: pl.DataFrame, parsed: Parsed) -> pl.DataFrame:

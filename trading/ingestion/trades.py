@@ -29,7 +29,7 @@ def read(record: Record, reader: Reader) -> dict[str, Any]:
     """
     del reader
     cells = record.cells
-    timestamp = _moment(cells["timestamp"])
+    timestamp = moment_of(cells["timestamp"])
     return {
         "about": timestamp.date() if timestamp else None,
         "symbol": text_of(cells["symbol"]),
@@ -37,12 +37,17 @@ def read(record: Record, reader: Reader) -> dict[str, Any]:
         "timestamp": timestamp,
         "price": decimal_of("price", cells["price"], PRICE_SCALE),
         "size": decimal_of("size", cells["size"], QUANTITY_SCALE),
-        "side": _side(cells.get("side")),
+        "side": side_of(cells.get("side")),
         "nominal_at": None,
     }
 
 
-def _moment(cell: Cell) -> datetime | None:
+def moment_of(cell: Cell) -> datetime | None:
+    """Return the cell as a moment in UTC, or None where it is missing.
+
+    Raises:
+        CellError: it cannot be read, or has no zone.
+    """
     when = when_of("timestamp", cell)
     if when is None:
         return None
@@ -51,7 +56,12 @@ def _moment(cell: Cell) -> datetime | None:
     return utc(when)
 
 
-def _side(cell: Cell) -> str | None:
+def side_of(cell: Cell) -> str | None:
+    """Return the cell as `buy` or `sell`, or None where it is missing.
+
+    Raises:
+        CellError: `unknown_side`, or no text.
+    """
     text = text_of(cell)
     if text is None:
         return None
