@@ -1,43 +1,37 @@
-"""A delivery of trades on its way to the gate, held on disk as single rows, so that memory does not grow with them.
+"""A delivery of trades on disk (spooled_rows.py), where those without a name get one.
 
-What concerns all rows at once is found by passing over them: the place of a nameless trade among those of its moment,
-and which trades come more than once.
+A nameless trade is called by its place among those of its symbol and moment in the whole payload (trading/ingestion/trades.py).
+Moments that only one block has are counted within it; of the others some are counted at a time.
 """
 
 from __future__ import annotations
 
-import pickle
-from collections import Counter
-from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-from trading.adapters.bar_spool import Defects, repeated_hashes
-from trading.ingestion import trades
-from trading.ingestion.blocks import blocks
-from trading.ingestion.candidates import NAIVE, Candidate, Parsed, all_naive, read_into
+from trading.adapters.spooled_rows import Spool, hashes_of, repeated_hashes
+from trading.ingestion.blocks import Block
+from trading.ingestion.candidates import Defect
 from trading.ingestion.reader import Reader
+from trading.ingestion.trade_columns import read_trades, values_of
 
 if TYPE_CHECKING:
     import numpy as np
+    import polars as pl
 
-ROWS_AT_ONCE = 25_000
-"""Rows held at once: 40 MB of them."""
 _MOMENTS_AT_ONCE = 200_000
-_Moment = tuple[str, datetime]
+_MOMENT = ("symbol", "timestamp")
 
 
-class TradeSpool:
-    """The rows of one payload, part by part, in a folder of its own."""
+class TradeSpool(Spool):
+    """The trades of one payload, block by block, in a folder of its own."""
+
+    key: ClassVar[tuple[str, ...]] = ("symbol", "trade_id")
 
     def __init__(self, folder: Path, reader: Reader) -> None:
         """Begin with none."""
-        self._folder, self._reader = folder, reader
-        self.parts = 0
-        self.rows_in = 0
-        self.symbols: set[str] = set()
-        self.unreadable = Defects(folder / "unreadable")
+        super().__init__(folder, reader)
+        self._has_nameless = False
 
     def fill(self, stream: IO[bytes]) -> None:
         """Read the whole payload, and name the trades that have no name.
@@ -45,74 +39,67 @@ class TradeSpool:
         Raises:
             NoRowsError, UnreadablePayloadError, MissingColumnError, NaiveTimeError: it cannot be read as a whole.
         """
-        candidates = 0
-        for block in blocks(stream, self._reader):
-            for start in range(0, len(block), ROWS_AT_ONCE):
-                parsed = Parsed()
-                for record in block.records(start, min(start + ROWS_AT_ONCE, len(block))):
-                    read_into(parsed, record, self._reader)
-                self._keep(parsed)
-                candidates += len(parsed.candidates)
-        self.rows_in = candidates + self.unreadable.count
-        if self.unreadable.rules.keys() == {NAIVE} and not candidates:
-            raise all_naive(next(iter(self.unreadable)))
-        self._name_nameless()
-
-    def part(self, number: int) -> list[Candidate]:
-        """Return the rows of a part."""
-        found: list[Candidate] = pickle.loads(self._file(number).read_bytes())
-        return found
-
-    def repeated(self) -> np.ndarray[Any, Any]:
-        """Return the hashes of the keys that come more than once."""
-        return self._repeated(lambda candidate: trades.key(candidate.values))
-
-    def _keep(self, parsed: Parsed) -> None:
-        self.unreadable.add(parsed.defects)
-        self.symbols |= {one.values["symbol"] for one in parsed.candidates} - {None}
-        self._write(self.parts, parsed.candidates)
-        self.parts += 1
-
-    def _name_nameless(self) -> None:
-        """Some of the moments that several trades share are counted at a time; the others number their trade 1."""
-        shared = self._repeated(lambda candidate: _moment(candidate.values))
+        super().fill(stream)
+        if not self._has_nameless:
+            return
+        shared = self._shared_moments()
         shares = len(shared) // _MOMENTS_AT_ONCE + 1
         for share in range(shares):
-            seen: Counter[_Moment] = Counter()
-            of_share = set(shared[shared % shares == share].tolist())
-            for number in range(self.parts):
-                candidates = self.part(number)
-                nameless = [one.values for one in candidates if _moment(one.values) is not None]
-                trades.name_nameless((values for values in nameless if hash_of(_moment(values)) in of_share), seen)
-                if share == shares - 1:
-                    trades.name_nameless(values for values in nameless if values["trade_id"] is None)
-                if nameless:
-                    self._write(number, candidates)
+            self._name(shared, share, shares)
 
-    def _repeated(self, about: Callable[[Candidate], Any]) -> np.ndarray[Any, Any]:
-        import numpy as np
+    def _read(self, block: Block) -> tuple[pl.DataFrame, list[Defect]]:
+        found = read_trades(block, self.reader)
+        self._has_nameless = self._has_nameless or found.frame["trade_id"].has_nulls()
+        return found.frame, found.defects
 
-        file = self._folder / "hashes"
-        with file.open("wb") as hashes:
-            for number in range(self.parts):
-                asked = (about(candidate) for candidate in self.part(number))
-                found = [hash_of(one) for one in asked if one is not None]
-                hashes.write(np.array(found, dtype="uint64").tobytes())
+    def _values(self, row: dict[str, Any]) -> dict[str, Any]:
+        return values_of(row)
+
+    def _shared_moments(self) -> np.ndarray[Any, Any]:
+        """Return the hashes of the moments that nameless trades of more than one block have."""
+        file = self._folder / "moments"
+        with file.open("wb") as moments:
+            for number in range(self.blocks):
+                frame = self.frame(number, (), self.key + _MOMENT[1:])
+                moments.write(hashes_of(frame.filter(_is_nameless()).select(_MOMENT).unique(), _MOMENT).tobytes())
         return repeated_hashes(file)
 
-    def _write(self, number: int, candidates: list[Candidate]) -> None:
-        self._file(number).write_bytes(pickle.dumps(candidates, protocol=5))
+    def _name(self, shared: np.ndarray[Any, Any], share: int, shares: int) -> None:
+        """Name the trades of a share of all moments; how often a shared one came before goes from block to block."""
+        import numpy as np
+        import polars as pl
 
-    def _file(self, number: int) -> Path:
-        return self._folder / f"rows-{number}"
+        before = pl.DataFrame(schema={"symbol": pl.String, "timestamp": pl.Datetime("us"), "before": pl.Int64})
+        for number in range(self.blocks):
+            frame = self.frame(number, ())
+            hashes = hashes_of(frame, _MOMENT)
+            chosen = frame.select(_is_nameless()).to_series().to_numpy() & (hashes % shares == share)
+            if not chosen.any():
+                continue
+            moments = frame.filter(pl.Series(chosen)).select(_MOMENT)
+            names = _names(moments, before)
+            of_shared = moments.filter(pl.Series(np.isin(hashes[chosen], shared)))
+            counted = of_shared.group_by(_MOMENT).agg(pl.len().cast(pl.Int64).alias("before"))
+            before = pl.concat([before, counted]).group_by(_MOMENT).sum()
+            named = frame.with_columns(frame["trade_id"].scatter(np.flatnonzero(chosen), names))
+            # What was read may lie in the file's own pages, so the new rows are written beside it.
+            new = self._file("named", number)
+            named.write_ipc(new)
+            new.replace(self._file("rows", number))
 
 
-def _moment(values: dict[str, Any]) -> _Moment | None:
-    """Return the moment that a trade shall be called by; None: it has a name, or nothing to be called by."""
-    symbol, timestamp = values["symbol"], values["timestamp"]
-    return (symbol, timestamp) if values["trade_id"] is None and symbol and timestamp else None
+def _is_nameless() -> pl.Expr:
+    """Whether a trade has no name and a moment to be called by."""
+    import polars as pl
+
+    return pl.col("trade_id").is_null() & pl.all_horizontal(pl.col(_MOMENT).is_not_null())
 
 
-def hash_of(value: Any) -> int:
-    """Return a hash of 64 bits, the same for the life of this process."""
-    return hash(value) & (2**64 - 1)
+def _names(moments: pl.DataFrame, before: pl.DataFrame) -> pl.Series:
+    """Return the names of trades of a block in their order, `before` telling how many their moments had before it."""
+    import polars as pl
+
+    placed = moments.with_columns(place=pl.int_range(1, pl.len() + 1).over(_MOMENT))
+    counted = placed.join(before, on=_MOMENT, how="left", maintain_order="left")
+    place = pl.col("place") + pl.col("before").fill_null(0)
+    return counted.select(pl.concat_str(pl.col("timestamp").cast(pl.Int64), pl.lit("-"), place).alias("name"))["name"]

@@ -21,6 +21,7 @@ from trading.ingestion.cells import CellError
 from trading.ingestion.exact_texts import texts_of
 from trading.ingestion.payload import Cell, Record
 from trading.ingestion.reader import Reader
+from trading.ingestion.row_columns import frame_of_rows, held
 from trading.ingestion.text_columns import distinct, repeated_texts
 
 if TYPE_CHECKING:
@@ -76,13 +77,7 @@ def read_bars(block: Block, reader: Reader, times_read: Times | None = None) -> 
 
 def frame_of(candidates: Iterable[Candidate]) -> pl.DataFrame:
     """Return single rows as columns."""
-    import polars as pl
-
-    rows = [
-        {"number": candidate.number, **{name: _held(candidate.values[name]) for name in COLUMNS[1:]}}
-        for candidate in candidates
-    ]
-    return pl.DataFrame(rows, schema=schema())
+    return frame_of_rows(candidates, schema())
 
 
 def values_of(row: dict[str, Any], reader: Reader) -> dict[str, Any]:
@@ -105,12 +100,6 @@ def schema() -> dict[str, Any]:
     return {"number": pl.Int64, "symbol": pl.String, "interval": pl.String, "timestamp": moment} | dict.fromkeys(
         NUMBERS, pl.String
     )
-
-
-def _held(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    return value.replace(tzinfo=None) if isinstance(value, datetime) else value
 
 
 def _times(block: Block, reader: Reader, known: Times) -> tuple[dict[str, pl.Series], np.ndarray[Any, Any]]:
@@ -163,7 +152,7 @@ def _time(moment: Cell, length: Cell, block: Block, reader: Reader) -> tuple[str
     except CellError:
         return None, None, False, False
     about = read["about"]
-    return read["interval"], _held(read["timestamp"]), about is None or reader.wants(about), True
+    return read["interval"], held(read["timestamp"]), about is None or reader.wants(about), True
 
 
 def _days(plain: pl.DataFrame, parsed: Parsed) -> pl.DataFrame:

@@ -26,7 +26,7 @@ _PLAIN = (
 )
 _MINUTE = 60_000_000
 # Far from the ends of the calendar, around which no day can be reckoned.
-_FIRST, _LAST = datetime(1800, 1, 1, tzinfo=UTC), datetime(2400, 1, 1, tzinfo=UTC)
+_ENDS = tuple(datetime(year, 1, 1, tzinfo=UTC).replace(tzinfo=None) for year in (1800, 2400))
 
 
 def moments_of(column: Any, read: Read) -> tuple[pl.Series, np.ndarray[Any, Any]]:
@@ -48,8 +48,7 @@ def _of_times(column: Any, read: Read) -> tuple[pl.Series, np.ndarray[Any, Any]]
     import pyarrow as pa
 
     found = pl.Series(pl.from_arrow(column.cast(pa.timestamp("us", "UTC")))).dt.replace_time_zone(None)
-    ends = [end.replace(tzinfo=None) for end in (_FIRST, _LAST)]
-    is_plain = found.is_between(*ends).fill_null(value=True).to_numpy()
+    is_plain = found.is_between(_ENDS[0], _ENDS[1]).fill_null(value=True).to_numpy()
     return with_odd_ones(found, is_plain, column, _naive(read))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from trading.ingestion.blocks import Block
 from trading.ingestion.candidates import Candidate, Defect, Parsed, read_into
 from trading.ingestion.moment_columns import moments_of
 from trading.ingestion.reader import Reader
+from trading.ingestion.row_columns import frame_of_rows
 from trading.ingestion.text_columns import repeated_texts, texts_of
 
 if TYPE_CHECKING:
@@ -71,13 +72,7 @@ def read_trades(block: Block, reader: Reader) -> Trades:
 
 def frame_of(candidates: Iterable[Candidate]) -> pl.DataFrame:
     """Return single rows as columns."""
-    import polars as pl
-
-    rows = [
-        {"number": candidate.number, **{name: _held(candidate.values[name]) for name in COLUMNS[1:]}}
-        for candidate in candidates
-    ]
-    return pl.DataFrame(rows, schema=schema())
+    return frame_of_rows(candidates, schema())
 
 
 def values_of(row: dict[str, Any]) -> dict[str, Any]:
@@ -109,9 +104,3 @@ def _wanted(frame: pl.DataFrame, reader: Reader) -> pl.DataFrame:
     days = frame["timestamp"].dt.date()
     wanted: list[date | None] = [day for day in days.unique().to_list() if day is None or reader.wants(day)]
     return frame.filter(days.is_in(pl.Series(wanted, dtype=pl.Date), nulls_equal=True))
-
-
-def _held(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    return value.replace(tzinfo=None) if isinstance(value, datetime) else value

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from trading.adapters import bar_batch, bar_spool, warehouse
+from trading.adapters import spooled_batch, spooled_rows, warehouse
 from trading.adapters.batch_facts import calendars_of_batch, facts_of
 from trading.adapters.ingest import ingest
 from trading.adapters.object_store import ObjectStore
@@ -44,8 +44,8 @@ KEPT_BACK = "select row_number, rule, detail, content from raw.quarantined_rows 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK_ROWS", 60)
-    monkeypatch.setattr(bar_batch, "_REPEATED_AT_ONCE", 25)
-    monkeypatch.setattr(bar_spool, "_HASHES_AT_ONCE", 30)
+    monkeypatch.setattr(spooled_batch, "_REPEATED_AT_ONCE", 25)
+    monkeypatch.setattr(spooled_rows, "_HASHES_AT_ONCE", 30)
 
 
 def _lines(seed: int, changed: bool = False) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from trading.adapters import bar_spool, trade_batch, trade_spool, warehouse
+from trading.adapters import spooled_batch, spooled_rows, trade_spool, warehouse
 from trading.adapters.batch_facts import facts_of
 from trading.adapters.completeness import _array
 from trading.adapters.ingest import ingest
@@ -41,10 +41,9 @@ KEPT_BACK = "select row_number, rule, detail, content from raw.quarantined_rows 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK_ROWS", 100)
-    for module in (trade_spool, trade_batch):
-        monkeypatch.setattr(module, "ROWS_AT_ONCE", 70)
+    monkeypatch.setattr(spooled_batch, "_REPEATED_AT_ONCE", 70)
     monkeypatch.setattr(trade_spool, "_MOMENTS_AT_ONCE", 4)
-    monkeypatch.setattr(bar_spool, "_HASHES_AT_ONCE", 30)
+    monkeypatch.setattr(spooled_rows, "_HASHES_AT_ONCE", 30)
 
 
 def _lines(seed: int, changed: bool) -> list[str]:
@@ -122,6 +121,36 @@ def test_part_by_part_gives_what_all_rows_at_once_give(
         assert written == expected["range"]
         again = {version.row_hash for version in rows_of_payload(conn, store, batch_id)}
         assert again == {row[-1] for row in expected["rows"]}
+
+
+def test_who_publishes_second_publishes_later_versions(
+    database_url: str, conn: psycopg.Connection, store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody publishes the same trades, two of them at other prices, between judging and publishing."""
+    take, others, now = warehouse.take_watermark, ["8,1,"], datetime(2024, 6, 3, tzinfo=UTC)
+
+    def deliver(second: str) -> Any:
+        file = tmp_path / f"{second[0]}.csv"
+        lines = [f"CCC,2024-05-31T10:00:0{number}Z,{cells}" for number, cells in enumerate(("7,1,a", "7,1,", second))]
+        file.write_text("\n".join([HEADER.removesuffix(",side").replace("size,trade_id", "size,id"), *lines, ""]))
+        return ingest(Files(file), "trades", now=now, database_url=database_url, object_store=store)
+
+    def others_first(session: Any, purpose: str) -> int:
+        if others and "ingest" in purpose:
+            deliver(others.pop())
+        return take(session, purpose)
+
+    monkeypatch.setattr(warehouse, "take_watermark", others_first)
+    report = deliver("9,1,")
+    assert (report.rows_published, report.rows_unchanged) == (1, 2)
+    versions = conn.execute(
+        "select price::int, known_at, row_hash = raw.trade_hash(t) from raw.trades as t order by 1, 2"
+    )
+    at = [datetime(2024, 5, 31, 10, 0, second, tzinfo=UTC) for second in range(3)]
+    assert versions.fetchall() == [(7, at[0], True), (7, at[1], True), (8, at[2], True), (9, now, True)]
+    (batch_id,) = report.batch_ids
+    stored = conn.execute("select row_hash from raw.trades where batch_id = %s", (batch_id,)).fetchall()
+    assert [(one.row_hash,) for one in rows_of_payload(conn, store, batch_id)] == stored
 
 
 def test_symbols_of_a_session_are_told_to_postgresql_as_they_are(conn: psycopg.Connection) -> None:

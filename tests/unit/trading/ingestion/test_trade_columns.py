@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from trading.errors import InputError, NaiveTimeError
 from trading.identity import at_scale
 from trading.ingestion import blocks as cutting
+from trading.ingestion import moment_columns, text_columns, trade_columns
 from trading.ingestion.candidates import Parsed, parse, read_into
 from trading.ingestion.payload import Record
 from trading.ingestion.reader import Reader
@@ -144,6 +145,16 @@ def test_a_vendor_s_cells_say_the_same() -> None:
     found = read_trades(cutting.Block(1, cells), reader)
     assert [values_of(row) for row in found.frame.iter_rows(named=True)] == [one.values for one in single.candidates]
     assert found.defects == single.defects
+
+
+def test_plain_trades_are_never_taken_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ["IBM,2024-05-31T14:30:00.5Z,94.2,100,t7,buy", "IBM,2024-05-31 14:30:00+02:00,94,0.5,,", "MSFT,,,,8,S"]
+    written = "\n".join([",".join(HEADER), *rows, ""]).encode()
+    monkeypatch.setattr(trade_columns, "read_into", pytest.fail)
+    monkeypatch.setattr(moment_columns, "said_of", pytest.fail)
+    monkeypatch.setattr(text_columns, "_one_by_one", pytest.fail)
+    (block,) = cutting.blocks(io.BytesIO(written), Reader("trades", "csv"))
+    assert len(read_trades(block, Reader("trades", "csv")).frame) == 3
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=200)

@@ -1,4 +1,4 @@
-"""The thread that stages judged bars while the next block is judged, so that PostgreSQL and the gate work at once.
+"""The thread that stages judged rows while the next block is judged, so that PostgreSQL and the gate work at once.
 
 Never more than one block waits in it. It shares the publishing session, which takes one statement at a time: whoever
 asks that session something meanwhile does it under `turn`.
@@ -20,7 +20,7 @@ class StagingThread:
     """A context: at its end all that was handed over is staged."""
 
     def __init__(self, stage: Callable[[pl.DataFrame], None]) -> None:
-        """Take `stage`, which writes good bars to the session."""
+        """Take `stage`, which writes good rows to the session."""
         self.turn = Lock()
         self._stage = stage
         self._thread = ThreadPoolExecutor(1, "tradeloom-staging")
@@ -39,7 +39,7 @@ class StagingThread:
             self._wait()
 
     def put(self, good: pl.DataFrame) -> None:
-        """Hand good bars over; waits until those before them are staged, and raises what went wrong with those."""
+        """Hand good rows over; waits until those before them are staged, and raises what went wrong with those."""
         self._wait()
         self._under_way = self._thread.submit(self._staged, good)
 
