@@ -6,17 +6,14 @@ table first.
 
 from __future__ import annotations
 
-import logging
-import threading
-from types import TracebackType
+from typing import ClassVar
 
 import psycopg
 
+from trading.adapters.feeds.beside import Beside
 from trading.adapters.postgres import connection
-from trading.errors import EngineError
 from trading.ingestion.ports import PayloadStore
 
-_LOG = logging.getLogger(__name__)
 _AT_ONCE = 200
 
 
@@ -44,39 +41,21 @@ def move_payloads(url: str, store: PayloadStore) -> int:
     return len(rows)
 
 
-class PayloadMover:
+class PayloadMover(Beside):
     """Moves payloads in the background while its block runs; at its end, what is left.
 
     Args:
         every: Seconds between two looks.
     """
 
+    name: ClassVar[str] = "feed-payloads"
+    waiting: ClassVar[str] = "payloads wait in the warehouse"
+
     def __init__(self, url: str, store: PayloadStore, *, every: float = 1.0) -> None:
         """Nothing runs yet."""
-        self._url, self._store, self._every = url, store, every
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="feed-payloads", daemon=True)
+        super().__init__(every)
+        self._url, self._store = url, store
 
-    def __enter__(self) -> PayloadMover:
-        """Begin."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Move what is left; what cannot be moved now waits for the next feed."""
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._every):
-            self._move_all()
-        self._move_all()
-
-    def _move_all(self) -> None:
-        try:
-            while move_payloads(self._url, self._store) == _AT_ONCE:
-                pass
-        except EngineError as error:
-            _LOG.warning("payloads wait in the warehouse: %s", error)
+    def _take(self) -> None:
+        while move_payloads(self._url, self._store) == _AT_ONCE:
+            pass
