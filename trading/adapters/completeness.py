@@ -8,6 +8,7 @@ month is one bar, recorded under the date of its label.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,10 +27,13 @@ _DAY = timedelta(days=1)
 _CELLS_AT_ONCE = 100_000
 
 # Only sessions whose answer this batch may have changed are looked at: those between its bars, the gap back to each
-# symbol's earlier bars, and, for a symbol that begins earlier than known, everything after its new beginning.
+# symbol's earlier bars, and, for a symbol that begins earlier than known, everything after its new beginning. The end of
+# the source is asked only then: it is read out of all its bars.
 _AFFECTED = """
 select least(min(new_first), min(old_last) filter (where old_last < new_first)),
-       greatest(max(new_last), max(case when old_first is null or new_first < old_first then source_last end))
+       greatest(max(new_last), case when bool_or(old_first is null or new_first < old_first) then (
+           select max(s.timestamp) from raw.price_bars as s where s.source = %(source)s and s.interval = %(interval)s
+       ) end)
 from (
     select b.symbol, min(b.timestamp) as new_first, max(b.timestamp) as new_last
     from raw.price_bars as b
@@ -41,10 +45,6 @@ cross join lateral (
     where o.source = %(source)s and o.interval = %(interval)s
       and o.symbol = arrived.symbol and o.watermark < %(watermark)s
 ) as earlier
-cross join (
-    select max(s.timestamp) as source_last from raw.price_bars as s
-    where s.source = %(source)s and s.interval = %(interval)s
-) as whole
 """
 
 _SERIES = """
@@ -132,12 +132,24 @@ def republish_session_quality(conn: psycopg.Connection, source: str, since: date
 
 
 def expectations(series: Iterable[Series], sessions: Mapping[str, Sessions]) -> dict[date, list[str]]:
-    """Return session date -> symbols that should have a bar, in name order, over the sessions given by calendar."""
-    expected: dict[date, list[str]] = defaultdict(list)
-    for one in sorted(series, key=lambda each: each.symbol):
-        for session in sessions[one.calendar].ordered:
-            if one.is_expected(session.session_date):
-                expected[session.session_date].append(one.symbol)
+    """Return session date -> symbols that should have a bar, in name order, over the sessions given by calendar.
+
+    Days between which no symbol begins or ends share one list.
+    """
+    ordered = sorted(series, key=lambda each: each.symbol)
+    begun, ended = sorted(one.first_date for one in ordered), sorted(filter(None, (one.delisted_on for one in ordered)))
+    calendars: dict[date, list[str]] = defaultdict(list)
+    for name in sorted({one.calendar for one in ordered}):
+        for session in sessions[name].ordered:
+            calendars[session.session_date].append(name)
+    lists: dict[tuple[int, int, tuple[str, ...]], list[str]] = {}
+    expected = {}
+    for day, names in calendars.items():
+        alike = bisect_right(begun, day), bisect_left(ended, day), tuple(names)
+        if alike not in lists:
+            lists[alike] = [one.symbol for one in ordered if one.calendar in names and one.is_expected(day)]
+        if lists[alike]:
+            expected[day] = lists[alike]
     return expected
 
 
@@ -228,10 +240,7 @@ def _write(
     present: Mapping[date, set[str]],
 ) -> int:
     newest = {day: (expected, missing) for day, expected, missing in conn.execute(_NEWEST, about)}
-    found = {
-        day: (expected, [symbol for symbol in expected if symbol not in present.get(day, set())])
-        for day, expected in expected_by_day.items()
-    }
+    found = {day: (expected, _missing(expected, present.get(day, set()))) for day, expected in expected_by_day.items()}
     changed = {day: symbols for day, symbols in found.items() if newest.get(day) != symbols}
     with (
         conn.cursor() as cursor,
@@ -244,6 +253,10 @@ def _write(
             told = _array(tuple(expected)), _array(tuple(missing)), not missing
             copy.write_row((about["source"], about["interval"], day, *told, about["watermark"]))
     return len(changed)
+
+
+def _missing(expected: list[str], there: set[str]) -> list[str]:
+    return [] if there.issuperset(expected) else [symbol for symbol in expected if symbol not in there]
 
 
 @lru_cache(maxsize=16)  # sessions that follow one another expect the same symbols, often thousands

@@ -65,3 +65,26 @@ def test_the_newest_rows_are_those_of_the_table_whatever_arrives_in_whatever_ord
         told = w.store.latest(service, ["C", "A", "B", "nobody"], as_of, watermark)
         by_hand = w.all(AS_OF_BY_HAND, service.definition, as_of, 2**62 if watermark is None else watermark)
         assert sorted((row.symbol, row.row_id) for row in told) == by_hand
+
+
+def test_a_few_days_are_found_by_key_by_a_session_that_planned_them_when_the_tables_were_empty(warehouse: Any) -> None:
+    w = warehouse
+    for step in range(3):
+        if step == 2:  # the session has planned its statements by now, and goes on with a column more
+            of = definitions.definition(w.url, w.store.newest_service("test").definition)
+            changed = of.sql.replace("        macd,\n", "        macd,\n        macd * 2 as macd_twice,\n", 1)
+            definitions.register(w.url, "features.daily", changed, of.parameters)
+        days = {day: FIRST + timedelta(days=3 * step + day) for day in range(3)}
+        w.publish("files", [w.Bar(symbol, day, *[Decimal(10)] * 4, 10) for symbol in "ABC" for day in days.values()])
+        w.conn.execute("call features.advance()")
+
+    assert w.all("select * from features.newest_daily order by definition, interval, symbol, source") == w.all(
+        NEWEST_BY_HAND
+    )
+    prepared = w.one(
+        "select name from pg_prepared_statements where name like 'tradeloom_daily_%%' order by prepare_time limit 1"
+    )
+    w.conn.execute("set plan_cache_mode = force_generic_plan")
+    plan = "\n".join(line for (line,) in w.all(f"explain execute \"{prepared}\" ('{{1,2}}', 1, 1)"))
+    assert "indicators_2020_pkey" in plan
+    assert "Seq Scan" not in plan
