@@ -6,6 +6,7 @@ feature_store; whether the warehouse answers at all is `problem()`.
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
@@ -31,11 +32,25 @@ class WarehouseConnections:
         Raises:
             EngineUnavailableError: the warehouse does not answer, or went away during the block.
         """
+        with self._one_of_ours() as conn, conn.transaction():
+            yield conn
+
+    @contextmanager
+    def connect_for_one_statement(self) -> Iterator[psycopg.Connection]:
+        """Yield a connection whose block is one statement, a transaction of its own: the server is waited for once.
+
+        Raises:
+            EngineUnavailableError: as `connect`.
+        """
+        with self._one_of_ours() as conn:
+            yield conn
+
+    @contextmanager
+    def _one_of_ours(self) -> Iterator[psycopg.Connection]:
         with engine_errors():
             conn = self._take()
             try:
-                with conn.transaction():
-                    yield conn
+                yield conn
             except psycopg.OperationalError:
                 conn.close()
                 raise
@@ -73,7 +88,15 @@ class WarehouseConnections:
 
 
 def _is_alive(conn: psycopg.Connection) -> bool:
-    # A server that went away has closed its end: the socket is readable and a read gives nothing.
+    """Tell whether a connection can be used; it is asked only where its server has said something since.
+
+    A server that went away has closed its end: the socket is readable and a read gives nothing. Nothing to read means
+    that all is as it was, and asking would cost as much as most questions.
+    """
+    heard = select.poll()
+    heard.register(conn.fileno(), select.POLLIN)
+    if not heard.poll(0):
+        return True
     try:
         conn.execute("select")
     except psycopg.OperationalError:

@@ -58,11 +58,15 @@ _NO_DATA = (".tradeloom",)
 _READ_AGAIN = "kept for good: rows are read again from them"
 _OBJECT_REMEDIES = {"mlflow": "versions that nothing refers to go with `tradeloom purge models`"}
 _COMPACT = "superseded versions go with `tradeloom features compact`"
+_ANSWERS = "old answers go with `tradeloom purge answers`"
 _FOR_GOOD = "kept for good: what is derived is made of it again"
 _REMEDIES = {
     "marts.indicators": _COMPACT,
     "marts.indicators_extended": _COMPACT,
     "features.daily": _COMPACT,
+    **dict.fromkeys(
+        [f"trading.served_{name}" for name in ("predictions", "scores", "vectors", "sentiments")], _ANSWERS
+    ),
     "marts.market_data": "made anew from raw by each dbt run",
 }
 

@@ -19,6 +19,7 @@ _HERE = "orchestration.commands.purge"
 SUBCOMMANDS = {
     "runs": Door(_HERE, "runs", "Old runs and their events in Dagster's log."),
     "models": Door(_HERE, "models", "Model versions that nothing refers to, with their artefacts."),
+    "answers": Door(_HERE, "answers", "Old recorded answers of the services that parity has made again."),
     "cache": Door(_HERE, "cache", "Local copies of feature rows that were not used lately."),
 }
 OLDER_THAN = click.option(
@@ -103,6 +104,38 @@ def models(days: int, most: int, delete: bool, as_json: bool) -> None:
     for one in found:
         click.echo(f"{one.name} version {one.version} of {one.created_at:%Y-%m-%d}: {in_words(one.bytes)}")
     click.echo(_total(len(found), "versions", sum(one.bytes for one in found), delete))
+
+
+@click.command()
+@OLDER_THAN
+@click.option(
+    "--most",
+    type=click.IntRange(1),
+    default=100_000,
+    show_default=True,
+    help="No more answers of an endpoint than this.",
+)
+@DELETE
+@AS_JSON
+def answers(days: int, most: int, delete: bool, as_json: bool) -> None:
+    """Take away recorded answers of /predict, /score, /decide and /sentiment outside sessions, the oldest first.
+
+    Only those that parity has made again. One that it was not asked yet, one that came out otherwise, and one under the
+    trace of a decision stays.
+    """
+    from infra.local.endpoints import Endpoints
+    from trading.adapters.answer_purges import purge_answers
+    from trading.adapters.postgres import connection
+
+    before = datetime.now(UTC) - timedelta(days=days)
+    with connection(Endpoints.resolve(os.environ).postgres_url, application="tradeloom-purge") as conn:
+        done = purge_answers(conn, before, most, delete=delete)
+    if as_json:
+        told = {"deleted": delete, "before": before.isoformat(), "endpoints": [one.as_dict() for one in done]}
+        click.echo(json.dumps(told))
+        return
+    for one in done:
+        click.echo(one.sentence(deleted=delete))
 
 
 @click.command()

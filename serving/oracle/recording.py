@@ -72,7 +72,7 @@ class Predictions:
     @classmethod
     def into(cls, warehouse: WarehouseConnections, environment: Mapping[str, str]) -> Predictions:
         """Return one that writes to `warehouse`; nothing is connected yet."""
-        log = PredictionLog(warehouse.connect, ServedModelIds(warehouse.connect))
+        log = PredictionLog(warehouse.connect_for_one_statement, ServedModelIds(warehouse.connect))
         return cls(GroupedWrites(log.write), environment)
 
     async def keep(self, trader: Trader, state: Sequence[float], answer: Prediction) -> None:

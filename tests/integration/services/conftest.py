@@ -88,8 +88,8 @@ class Running:
         found: dict = response.json()  # type: ignore[type-arg]
         return found
 
-    def wait_for(self, is_so: Callable[[httpx.Client], bool], seconds: float = 30) -> None:
-        """Wait until something is so."""
+    def wait_for(self, is_so: Callable[[httpx.Client], bool], seconds: float = 180) -> None:
+        """Wait until something is so; on a busy machine a service starts in minutes."""
         deadline = time.monotonic() + seconds
         while True:
             try:

@@ -26,6 +26,7 @@ from serving.explanation.answering import ask_again
 from serving.explanation.parity import Measured, Sources, measure
 from serving.explanation.score_answering import AskedScores, ScoreAnswers, Scored
 from serving.explanation.spans import newest_settled
+from trading.adapters.answer_purges import AnswerPurge, purge_answers
 from trading.adapters.postgres import Warehouse, connection
 from trading.adapters.served_models import ServedModel, ServedModelIds
 from trading.adapters.served_predictions import PredictionLog, ServedPrediction
@@ -266,6 +267,26 @@ def test_a_version_that_answered_once_is_held_and_a_record_is_never_edited(ledge
         for statement in (f"update {{}} set {column} = {column}", "delete from {}", "truncate {} cascade"):
             with pytest.raises(psycopg.errors.IntegrityError, match="append-only"), ledger.connect() as conn:
                 conn.execute(statement.format(f"trading.{table}"))
+
+
+def test_what_was_taken_away_after_parity_counts_neither_as_served_nor_as_identical(ledger: Ledger) -> None:
+    ledger.predict(STATES)
+    ledger.predict(STATES[:1], confidence=0.123)
+    ledger.score(["four"], [0.04], ["positive"])
+    assert [(one.endpoint, one.answers) for one in _purged(ledger) if one.answers] == []  # nothing was made again yet
+    before = ledger.measure()
+    assert (before.served_in_all, before.identical_in_all) == (6, 5)
+    assert [(one.endpoint, one.answers) for one in _purged(ledger) if one.answers] == [("/predict", 4), ("/score", 1)]
+    ledger.predict(STATES[:2])
+    after = ledger.measure()
+    assert (after.checked, after.served_in_all, after.identical_in_all) == (3, 3, 2)
+    assert (full := ledger.measure(full=True)).kinds == {"prediction": {"identical": 2, "differs": 1}}
+    assert (full.served_in_all, full.identical_in_all) == (3, 2)
+
+
+def _purged(ledger: Ledger) -> list[AnswerPurge]:
+    with ledger.connect() as conn:
+        return purge_answers(conn, datetime.now(UTC), 10, delete=True)
 
 
 def test_an_answer_whose_commit_was_overtaken_is_not_left_out(ledger: Ledger) -> None:
