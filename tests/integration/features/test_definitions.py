@@ -168,3 +168,12 @@ def test_a_failing_build_says_what_dbt_said(empty_warehouse: Any, project: Path)
     change(project / "models/marts/indicators.sql", "features.indicator_state_v2", "features.no_such_function")
     with pytest.raises(BuildError, match="no_such_function"):
         dbt_build(empty_warehouse.url, arguments=("run", "--select", "indicators"), project=project)
+
+
+def test_a_large_delivery_is_never_derived_by_a_merge_join(warehouse: Any) -> None:
+    """Its rows are not counted yet, and the plan that follows from that took hours at a million of them.
+
+    That plan comes with hundreds of thousands of rows beside as many, too many for a test: `growth.py 1d` has them.
+    """
+    [(settings,)] = warehouse.all("select proconfig from pg_proc where oid = 'features.insert_made'::regproc")
+    assert settings == ["enable_mergejoin=off"]
