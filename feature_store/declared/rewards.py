@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from trading.identity import PRICE_SCALE, QUANTITY_SCALE
 from trading.leaks import World, label
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ _OPENING = "14:30:00"  # of a daily bar, after the one before was known; the sam
 
 @label(horizon=1, inputs=("bars", "actions", "features"))
 def environment_reward(world: World) -> DataFrame:
-    """Return the reward of a BUY from flat: filled at the next bar's open, marked at its close."""
+    """Return the reward of a BUY from flat: filled at the next bar's open, marked at its close; in the symbol's lots."""
     import pandas as pd
 
     from trading.learners.trading_env import TradingEnv
@@ -67,8 +69,9 @@ def _series(world: World) -> list[MarketSeries]:
         for row in actions
         if row.kind == "split"
     ]
-    return market_series(features, nouns, moved)
+    lots = {row.symbol: _decimal(row.lot_size, QUANTITY_SCALE) for row in records if hasattr(row, "lot_size")}
+    return [replace(one, lot_size=lots.get(one.symbol, one.lot_size)) for one in market_series(features, nouns, moved)]
 
 
-def _decimal(value: float) -> Decimal:
-    return Decimal(repr(round(float(value), 6)))
+def _decimal(value: float, scale: int = PRICE_SCALE) -> Decimal:
+    return Decimal(repr(round(float(value), scale)))

@@ -1,0 +1,28 @@
+"""The world that the leak gate judges by has each symbol's lot, that of its newest instrument."""
+
+from datetime import date
+from decimal import Decimal
+from types import SimpleNamespace
+
+import pytest
+
+from feature_store.leaks.world import read_world
+
+pytestmark = pytest.mark.engines
+
+_INSTRUMENT = """
+insert into trading.instruments (symbol, asset_class, calendar, currency, tick_size, lot_size, multiplier, is_draft,
+    known_at, watermark, row_hash)
+values (%s, 'crypto', '24/7', 'USD', 0.01, %s, 1, false, '2020-01-01Z', raw.take_watermark('test'), sha256(%s::text::bytea))
+"""
+
+
+def test_bars_come_with_the_lot_of_the_newest_instrument(warehouse):
+    day, price = date(2024, 6, 3), Decimal(100)
+    warehouse.fill_calendar(day, day)
+    warehouse.publish("files", [warehouse.Bar(name, day, price, price, price, price, 1) for name in ("COIN", "STOCK")])
+    for lot in ("0.1", "0.00000001"):
+        warehouse.conn.execute(_INSTRUMENT, ("COIN", lot, lot))
+    daily = SimpleNamespace(scorer="head", scorer_version="1", definition="none", columns=("return_1d",))
+    bars = read_world(warehouse.conn, daily, "files", ["COIN", "STOCK"]).bars
+    assert dict(zip(bars["symbol"], bars["lot_size"], strict=True)) == {"COIN": 1e-8, "STOCK": 1.0}
