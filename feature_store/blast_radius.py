@@ -30,6 +30,7 @@ from feature_store.blast_radius_sql import (
     SUMMARY,
     WOULD_DIFFER,
 )
+from feature_store.chart_reach import ConsumedChart, trace_charts
 from feature_store.membership_reach import (
     ConsumedDays,
     MembershipChange,
@@ -47,8 +48,9 @@ class Change:
     """A raw row that was corrected, came late, or was recalled.
 
     Attributes:
-        what: `bar`, `split`, `news` or `universe`; why: `corrected`, `late` or `recalled`.
-        key: A bar's timestamp, a split's ex-date or a membership's first day (ISO), or a news item's id.
+        what: `bar`, `trade`, `split`, `news` or `universe`; why: `corrected`, `late` or `recalled`.
+        interval: Of a trade `trades`.
+        key: A bar's or a trade's timestamp, a split's ex-date or a membership's first day (ISO), or a news item's id.
         old_id, new_id: The superseded row and the one that superseded it, in their raw table; None where there is none.
         batch_id: The batch that brought the change; of a recall the batch that had brought the bar.
     """
@@ -146,6 +148,7 @@ class Reach:
     series: list[ConsumedSeries] = field(default_factory=list)
     snapshots: list[ConsumedSnapshot] = field(default_factory=list)
     memberships: MembershipReach = field(default_factory=MembershipReach)
+    charts: list[ConsumedChart] = field(default_factory=list)
 
     @property
     def superseded_bars(self) -> list[int]:
@@ -172,7 +175,8 @@ def trace(conn: psycopg.Connection, asked: Asked) -> Reach:
     conn.execute(DROP_ON_TIME_NEWS)
     memberships = trace_memberships(conn, asked)
     changes = [*_changes(conn), *(_as_change(one) for one in memberships.changes)]
-    return Reach(changes, _rows(conn), _series(conn), _snapshots(conn, memberships), memberships)
+    rows, series, snapshots = _rows(conn), _series(conn), _snapshots(conn, memberships)
+    return Reach(changes, rows, series, snapshots, memberships, trace_charts(conn))
 
 
 def _known_batch(conn: psycopg.Connection, batch: int | None) -> None:

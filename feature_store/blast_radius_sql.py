@@ -10,6 +10,8 @@ union all
 select * from features.split_changes(%(batch)s, %(source)s, %(symbol)s, %(first)s, %(last)s)
 union all
 select * from features.recall_changes(%(batch)s, %(source)s, %(symbol)s, %(first)s, %(last)s)
+union all
+select * from features.trade_changes(%(batch)s, %(source)s, %(symbol)s, %(first)s, %(last)s)
 """
 
 NEWS_CHANGES = """
@@ -24,6 +26,7 @@ select
     c.source, c.symbol, c.interval, c.rested_known_at, c.rested_watermark, c.hidden_known_at, c.hidden_watermark,
     min(c.timestamp) as first_at
 from pg_temp.changes as c
+where c.what <> 'trade'
 group by 1, 2, 3, 4, 5, 6, 7
 """
 

@@ -62,6 +62,8 @@ class BlastRadius:
             "changes": len(self.reach.changes),
             "feature_rows": sum(one.rows for one in rows),
             "feature_rows_changed": sum(one.changed for one in rows),
+            "chart_bars": sum(one.bars for one in self.reach.charts),
+            "chart_bars_changed": sum(one.changed for one in self.reach.charts),
             "training_snapshots": len(self.reach.snapshots),
             "training_snapshots_that_differ": sum(one.differs for one in self.reach.snapshots),
             "backtests": len(self.backtests),
@@ -80,6 +82,7 @@ class BlastRadius:
             "counts": self.counts(),
             "changes": [asdict(one) for one in self.reach.changes],
             "feature_rows": [asdict(one) for one in self.reach.rows],
+            "chart_bars": [asdict(one) for one in self.reach.charts],
             "training_snapshots": [asdict(one) for one in self.reach.snapshots],
             "model_versions": None if self.models is None else [asdict(one) for one in self.models],
             "promotions": None if self.promotions is None else [asdict(one) for one in self.promotions],
@@ -171,8 +174,13 @@ def _lines(found: BlastRadius, shown: int, ids: int) -> Iterator[str]:
             f"feature rows   {rows.rows:,} of {rows.view} {rows.definition[:12]}, {rows.first_timestamp:%Y-%m-%d} to "
             f"{rows.last_timestamp:%Y-%m-%d}, {rows.series} series; {rows.changed:,} ({share}) changed value"
         )
+    for chart in found.reach.charts:
+        yield (
+            f"chart bars     {chart.bars:,} of {chart.chart_style} {chart.parameter} of {chart.symbol} of {chart.source}, "
+            f"{chart.first_timestamp:%Y-%m-%d} to {chart.last_timestamp:%Y-%m-%d}; {chart.changed:,} changed value"
+        )
     yield from _untried(found)
-    if not (found.reach.rows or found.decisions or found.fills or _under_universe(found)):
+    if not (found.reach.rows or found.reach.charts or found.decisions or found.fills or _under_universe(found)):
         yield "nobody had used what was there before"
         return
     yield _line("training sets", found.reach.snapshots, shown, lambda one: one.snapshot_id[:12]) + _differing(found)

@@ -14,7 +14,10 @@ import pytest
 from feature_store import definitions
 from feature_store.blast_radius import Reach, trace
 from feature_store.blast_report import blast_radius
+from trading.adapters.chart_bars import advance_charts
+from trading.adapters.chart_rows import ChartSeries, set_active
 from trading.adapters.recalls import Asked, open_recalls, recall_bars
+from trading.chart_bars.chart import Chart
 
 pytestmark = pytest.mark.engines
 
@@ -73,6 +76,28 @@ def test_what_changed_value_is_counted_apart(warehouse: Any) -> None:
     higher = bar(w, 3, known_at=LATER)
     batch = delivered(w, [w.Bar("AAA", DAYS[3], higher.open, higher.high + 1, higher.low, higher.close, 500, LATER)])
     assert [(one.rows, one.changed) for one in traced(w, batch=batch).rows] == [(5, 1), (5, 1)]
+
+
+def test_a_corrected_bar_reaches_the_chart_bars_made_of_it(warehouse: Any) -> None:
+    """Two days make a bar of the chart: the one of days 2 and 3, and the two after it, which the chart makes behind it."""
+    w = warehouse
+    market(w)
+    with w.conn.transaction():
+        chart = ChartSeries(Chart.of("tick", "2", "1d"), "sample", "AAA")
+        set_active(w.conn, chart, w.one("select raw.take_watermark('test')"), is_active=True)
+    advance_charts(w.url)
+    batch = delivered(w, [bar(w, 3, close="12", known_at=LATER)])
+    advance_charts(w.url)
+    (reached,) = traced(w, batch=batch).charts
+    assert (reached.chart_style, reached.fed, reached.symbol, reached.bars, reached.changed) == (
+        "tick",
+        "1d",
+        "AAA",
+        3,
+        1,
+    )
+    assert reached.first_timestamp.date() == DAYS[2]
+    assert traced(w, symbol="BBB").charts == []
 
 
 def test_ten_eleven_ten_are_three_versions_and_a_correction_reaches_what_rested_on_the_one_before(
