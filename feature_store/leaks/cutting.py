@@ -124,6 +124,7 @@ def cut(
     )
     known, later = (_BARS, _LATER_BARS) if is_of_bars(subject.view) else (_ROWS, _LATER_ROWS)
     asked = {"at": at, "w": up_to, "newest": newest, "rows": FUTURE_ROWS, "indicators": subject.indicators}
+    asked["rule"] = subject.actions_from
     conn.execute("create temporary table leak_known on commit drop as " + known, asked)
     conn.execute("analyze pg_temp.leak_known")
     conn.execute(
@@ -144,8 +145,9 @@ def cut(
 _BARS = """
 select p.*
 from leak_series as s
-cross join lateral features.bars_to_compute(
-    null, (s.source, s.symbol, s.interval, 0, '-infinity', %(at)s::timestamptz, '-infinity')::features.segment, %(w)s, 0) as p
+cross join lateral features.bars_by_rule(
+    null, (s.source, s.symbol, s.interval, 0, '-infinity', %(at)s::timestamptz, '-infinity')::features.segment, %(w)s, 0,
+    'infinity', %(rule)s) as p
 """
 
 # Later bars in the versions that came first, with the splits known in the end.
@@ -160,9 +162,9 @@ cross join lateral (
         order by b.timestamp limit %(rows)s) as later
     order by later.timestamp desc limit 1
 ) as l
-cross join lateral features.bars_to_compute(
+cross join lateral features.bars_by_rule(
     null, (s.source, s.symbol, s.interval, 0, '-infinity', 'infinity', s.newest + interval '1 microsecond')::features.segment,
-    %(w)s, 0, l.timestamp) as p
+    %(w)s, 0, l.timestamp, %(rule)s) as p
 where p.timestamp > s.newest
 """
 

@@ -26,6 +26,7 @@ class Subject:
         definition: Its name if its rows are stored, to be compared with; None if nothing was built of it.
         indicators: Of a daily definition, the indicator definition whose rows it reads.
         scorer, scorer_version: Whose scores a daily definition reads.
+        actions_from: By which rule splits act on its bars (migration 0061); None is the first rule.
     """
 
     view: str
@@ -35,6 +36,7 @@ class Subject:
     indicators: str | None = None
     scorer: str = ""
     scorer_version: str = ""
+    actions_from: str | None = None
 
     @property
     def reads_more(self) -> bool:
@@ -71,9 +73,10 @@ def compiled(conn: psycopg.Connection, view: str, sql: str, parameters: dict[str
     cleaned = sql.strip(" \n\t\r;")
     found = conn.execute(
         "select d.definition from features.definitions as d where d.view = %s and d.sql = %s"
+        " and (d.parameters ->> 'actions_from') is not distinct from %s"
         " and exists (select from features.advances as a where a.definition = d.definition)"
         " order by d.recorded_at desc limit 1",
-        (view, cleaned),
+        (view, cleaned, parameters.get("actions_from")),
     ).fetchone()
     if found is not None:
         return registered(conn, found[0])
@@ -93,7 +96,11 @@ def compiled(conn: psycopg.Connection, view: str, sql: str, parameters: dict[str
 def _parameters(parameters: dict[str, Any]) -> dict[str, Any]:
     indicators = parameters.get("indicators")
     named = {name: str(parameters.get(name, "")) for name in ("scorer", "scorer_version")}
-    return {"indicators": str(indicators) if indicators else None, **named}
+    return {
+        "indicators": str(indicators) if indicators else None,
+        "actions_from": parameters.get("actions_from"),
+        **named,
+    }
 
 
 # Tables that hold one version of each row, the newest: whoever reads them reads what was known later.

@@ -61,8 +61,8 @@ where b.source = %(source)s and b.interval = %(interval)s and b.known_at <= %(as
 """
 
 _ACTIONS = """
-select a.source, a.symbol, a.kind, a.ex_date, a.ratio, a.amount
-from raw.actions_as_of(%(as_of)s, %(watermark)s) as a
+select a.source, a.symbol, a.kind, a.from_at, a.ratio, a.amount
+from features.actions_of(%(interval)s, %(as_of)s, %(watermark)s) as a
 order by a.source, a.symbol, a.ex_date
 """
 
@@ -191,12 +191,12 @@ def _examined(
 
 
 def _series(conn: psycopg.Connection, asked: dict[str, Any]) -> list[SeriesBars]:
-    actions: dict[tuple[str, str], list[Action]] = defaultdict(list)
-    for source, symbol, *values in conn.execute(_ACTIONS, asked):
-        actions[source, symbol].append(Action(*values))
+    actions: dict[str, dict[tuple[str, str], list[Action]]] = {}
     known = {symbol: (calendar, ended_on) for symbol, calendar, ended_on in conn.execute(_INSTRUMENTS, asked)}
     found = []
     for source, interval, symbol, adjustment, starts, *columns in conn.execute(_BARS, asked, binary=True):
+        if interval not in actions:
+            actions[interval] = _actions(conn, {**asked, "interval": interval})
         if symbol not in known:
             raise InputError(f"expected an instrument for {symbol}, found none; ingest its prices")
         calendar, ended_on = known[symbol]
@@ -216,9 +216,17 @@ def _series(conn: psycopg.Connection, asked: dict[str, Any]) -> list[SeriesBars]
                 low=low,
                 close=close,
                 volume=volume,
-                actions=tuple(actions[source, symbol]),
+                actions=tuple(actions[interval].get((source, symbol), ())),
             )
         )
+    return found
+
+
+def _actions(conn: psycopg.Connection, asked: dict[str, Any]) -> dict[tuple[str, str], list[Action]]:
+    """Return what is known of each (source, symbol), from when on bars of the interval asked for have it in them."""
+    found: dict[tuple[str, str], list[Action]] = defaultdict(list)
+    for source, symbol, kind, from_at, ratio, amount in conn.execute(_ACTIONS, asked):
+        found[source, symbol].append(Action(kind, microseconds(from_at), ratio, amount))
     return found
 
 

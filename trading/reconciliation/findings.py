@@ -23,10 +23,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Action:
-    """A corporate action of a series: what it does to one share at the opening of `ex_date`."""
+    """A corporate action of a series: what it does to one share.
+
+    Attributes:
+        from_at: The start of the first bar with it in it, microseconds since 1970 (`features.acts_from`).
+    """
 
     kind: str
-    ex_date: date
+    from_at: int
     ratio: Decimal
     amount: Decimal | None
 

@@ -7,11 +7,9 @@ real; a finding names the likely cause and decides nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 from math import log
 from typing import TYPE_CHECKING
 
-from trading.intervals import Interval
 from trading.reconciliation.expected import Grid
 from trading.reconciliation.findings import Action, Finding, SeriesBars, finding, moment
 
@@ -68,7 +66,7 @@ def _moves(of: SeriesBars) -> Floats:
     shares, cash = np.ones(len(of.starts)), np.zeros(len(of.starts))
     explained = np.zeros(len(of.starts), dtype=bool)
     for action in of.actions:
-        at = _first_bar_from(of, action.ex_date)
+        at = _first_bar_from(of, action)
         if at is None:
             continue
         if action.kind == "split" and of.adjustment == "raw":
@@ -80,14 +78,11 @@ def _moves(of: SeriesBars) -> Floats:
     return np.where(explained[1:] & (moves < 0), 0.0, moves)
 
 
-def _first_bar_from(of: SeriesBars, day: date) -> int | None:
-    """Return the index of the first bar on or after a day, if a bar lies before it too."""
+def _first_bar_from(of: SeriesBars, action: Action) -> int | None:
+    """Return the index of the first bar with an action in it, if a bar lies before it too."""
     import numpy as np
 
-    interval = Interval.stored(of.interval)
-    if not interval.is_intraday:
-        day = interval.label(day).date()  # a week's bar has it in it already
-    at = int(np.searchsorted(of.starts, np.datetime64(day, "us").astype(np.int64)))
+    at = int(np.searchsorted(of.starts, action.from_at))
     return at if 0 < at < len(of.starts) else None
 
 
@@ -115,7 +110,7 @@ def _split_like(of: SeriesBars, at: int) -> str | None:
 
 def _splits_on(of: SeriesBars, at: int) -> list[Action]:
     splits = [action for action in of.actions if action.kind == "split" and of.adjustment == "raw"]
-    return [action for action in splits if _first_bar_from(of, action.ex_date) == at]
+    return [action for action in splits if _first_bar_from(of, action) == at]
 
 
 def _shares_on(of: SeriesBars, at: int) -> float:

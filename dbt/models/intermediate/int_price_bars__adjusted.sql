@@ -39,7 +39,9 @@ factors as (
         on
             bars.source = newest_splits.source
             and bars.symbol = newest_splits.symbol
-            and features.as_timestamp(newest_splits.ex_date) <= bars.timestamp
+            and features.acts_from(
+                bars.interval, newest_splits.ex_date, bars.symbol
+            ) <= bars.timestamp
     where bars.adjustment = 'raw'
     group by bars.bar_id
 

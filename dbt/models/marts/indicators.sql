@@ -2,7 +2,13 @@
 {{ config(
     materialized='versioned',
     parameters=own_parameters(
-        {'context_bars': 50, 'seed_closes': 50, 'max_gap': max_gap, 'row_hash': 2}
+        {
+            'context_bars': 50,
+            'seed_closes': 50,
+            'max_gap': max_gap,
+            'row_hash': 2,
+            'actions_from': 'session'
+        }
     )
 ) }}
 

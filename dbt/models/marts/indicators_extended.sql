@@ -14,7 +14,8 @@
             'garman_klass_variance_1'
         ],
         'max_gap': max_gap,
-        'row_hash': 2
+        'row_hash': 2,
+        'actions_from': 'session'
     }
 ) }}
 

@@ -118,7 +118,7 @@ def test_dividends_known_late_change_no_feature_row(deliver: Deliver, conn: psyc
     deliver("prices", _bar("A", "2024-05-01", "100"), _bar("A", "2024-05-02", "50"))
     deliver("actions", "A,dividend,2024-05-02,,1,,", live=datetime(2024, 5, 10, tzinfo=UTC))
     known = conn.execute(
-        "select features.inputs_known_at('files', 'A', '1d', '2024-05-02', 'infinity', 1000000), "
-        "max(k.inputs_known_at) from features.inputs_known_by_bar('files', 'A', '1d', 'infinity', 1000000) as k"
+        "select features.inputs_known_at('session', 'files', 'A', '1d', '2024-05-02', 'infinity', 1000000), "
+        "max(k.inputs_known_at) from features.inputs_known_by_bar('session', 'files', 'A', '1d', 'infinity', 1000000) as k"
     ).fetchone()
     assert known == (datetime(2024, 5, 2, 20, 15, tzinfo=UTC),) * 2

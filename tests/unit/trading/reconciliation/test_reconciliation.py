@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trading.calendar import Session
+from trading.calendar import Session, bar_label
 from trading.reconciliation.expected import Grid
 from trading.reconciliation.findings import Action, SeriesBars, microseconds, moment
 from trading.reconciliation.jumps import suspicious
@@ -105,7 +105,8 @@ def jump(closes: list[float], actions: tuple[Action, ...] = (), **changes: Any) 
 
 
 def action(kind: str, ratio: str, amount: str | None = None) -> Action:
-    return Action(kind, SESSIONS[40].session_date, Decimal(ratio), None if amount is None else Decimal(amount))
+    from_at = microseconds(bar_label(SESSIONS[40].session_date))
+    return Action(kind, from_at, Decimal(ratio), None if amount is None else Decimal(amount))
 
 
 QUARTERED = [*CALM, *(close / 4 for close in CALM[:15])]
@@ -209,7 +210,6 @@ def test_a_split_is_in_the_bar_of_the_week_that_holds_it() -> None:
         {at(str(session.session_date - timedelta(days=session.session_date.weekday()))) for session in sessions}
     )
     closes = [100.0 * (1.01 if n % 2 else 1.0) / (2 if n >= 30 else 1) for n in range(len(mondays))]
-    wednesday = mondays[30].date() + timedelta(days=2)
-    known = series(mondays, closes, "1w", actions=(Action("split", wednesday, Decimal(2), None),))
+    known = series(mondays, closes, "1w", actions=(Action("split", microseconds(mondays[30]), Decimal(2), None),))
     assert suspicious(known, Grid.of(sessions, "1w"), {}) == []
     assert len(suspicious(series(mondays, closes, "1w"), Grid.of(sessions, "1w"), {})) == 1
