@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from trading.errors import UnreadablePayloadError
 from trading.ingestion.blocks import Block
-from trading.ingestion.payload import MIDNIGHT, resolved_columns
+from trading.ingestion.payload import MIDNIGHT, refuse_doubled, resolved_columns
 from trading.ingestion.reader import Reader
 
 _DAY = 86_400_000_000
@@ -32,6 +32,7 @@ def parquet_blocks(stream: IO[bytes], reader: Reader, rows: int) -> Iterator[Blo
         if file.metadata.num_rows == 0:  # a frame of nothing often lacks its columns too
             return
         columns = resolved_columns(file.schema_arrow.names, reader)
+        refuse_doubled(file.schema_arrow.names, columns)
         wanted = sorted(set(columns.values()))
         dated = {theirs for theirs in wanted if _is_dates(file, theirs, rows)}
         first = 1

@@ -138,6 +138,18 @@ def resolved_columns(names: Sequence[str], reader: Reader) -> dict[str, str]:
     return resolved
 
 
+def refuse_doubled(names: Sequence[str], columns: dict[str, str]) -> None:
+    """Refuse a Parquet file with two columns of one name that is read: nobody can say which is meant.
+
+    Raises:
+        UnreadablePayloadError: as said.
+    """
+    if doubled := sorted({theirs for theirs in columns.values() if names.count(theirs) > 1}):
+        raise UnreadablePayloadError(
+            f"expected one column of each name, found {', '.join(doubled)} more than once; leave one out of the file"
+        )
+
+
 def _refuse_other_separators(names: Sequence[str]) -> None:
     """Refuse a header that is one cell because commas are not what separates it."""
     other = next((name for sign, name in _SEPARATORS.items() if len(names) == 1 and sign in names[0]), None)
@@ -208,7 +220,9 @@ def _parquet(payload: bytes, reader: Reader) -> list[Record]:
         described = pq.read_metadata(io.BytesIO(payload))
         if described.num_rows == 0:  # a frame of nothing often lacks its columns too
             return []
-        columns = resolved_columns(described.schema.to_arrow_schema().names, reader)
+        names = described.schema.to_arrow_schema().names
+        columns = resolved_columns(names, reader)
+        refuse_doubled(names, columns)
         table = pq.read_table(io.BytesIO(payload), columns=sorted(set(columns.values())))
     except (pa.ArrowException, OSError) as error:
         first = str(error).splitlines()[0]

@@ -8,9 +8,12 @@ from datetime import date
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from trading.errors import InputError, MissingColumnError, NaiveTimeError, UnreadablePayloadError
+from trading.ingestion.blocks import blocks
 from trading.ingestion.candidates import parse
 from trading.ingestion.payload import records
 from trading.ingestion.reader import Reader, format_of
@@ -107,6 +110,22 @@ def test_a_parquet_of_naive_date_times_is_refused() -> None:
     frame = FRAME.assign(date=[pd.Timestamp("2024-05-31 09:30")])
     with pytest.raises(NaiveTimeError, match="write the offset into the file"):
         parse(_parquet(frame), Reader("prices", "parquet"))
+
+
+def test_a_parquet_with_two_columns_of_one_name_is_refused_where_the_name_is_read() -> None:
+    def doubled(name: str) -> bytes:
+        table = pa.Table.from_pandas(FRAME)
+        buffer = io.BytesIO()
+        pq.write_table(table.append_column(name, table.column(name)), buffer)
+        return buffer.getvalue()
+
+    reader = Reader("prices", "parquet")
+    for read in (lambda payload: records(payload, reader), lambda payload: list(blocks(io.BytesIO(payload), reader))):
+        with pytest.raises(
+            UnreadablePayloadError, match="expected one column of each name, found volume more than once"
+        ):
+            read(doubled("volume"))
+        assert len(read(doubled("adj_close"))) == 1
 
 
 def test_a_partition_takes_its_months_only_and_unreadable_rows_with_them() -> None:
