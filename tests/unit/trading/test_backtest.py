@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -8,10 +9,10 @@ import pytest
 from trading.backtest import BacktestSettings, run_backtest
 from trading.costs import FREE, Costs
 from trading.errors import InputError
-from trading.nouns import Action, Decision, Side, Split
+from trading.nouns import Action, Bar, Decision, Side, Split
 from trading.risk import DenialReason, RiskLimits
 from trading.series import MarketSeries, market_series
-from trading.strategy import BuyAndHold, MacdCross
+from trading.strategy import FEATURE_COLUMNS, BuyAndHold, MacdCross
 
 
 class Script:
@@ -145,3 +146,31 @@ def test_part_of_a_series_keeps_its_splits(make_world):
     part = series.between(series.bars[5].timestamp, series.bars[10].timestamp)
     assert len(part) == 6
     assert part.splits == {3: series.splits[8]}
+
+
+def hours_of(symbol: str, split_at: int, ratio: int) -> MarketSeries:
+    """Two sessions of three hours each; since `split_at` (a bar's place) everything is in new shares."""
+    opens = [datetime(2024, 6, day, hour, 30, tzinfo=UTC) for day in (7, 10) for hour in (13, 14, 15)]
+    closes = ["1200", "1210", "1190", "1180", "1250", "1240"]
+    prices = [Decimal(close) / (ratio if place >= split_at else 1) for place, close in enumerate(closes)]
+    bars = [
+        Bar(symbol, at, at, at + timedelta(hours=1), price, price, price, price, Decimal(100))
+        for at, price in zip(opens, prices, strict=True)
+    ]
+    features = pd.DataFrame({"symbol": symbol, "timestamp": opens, **dict.fromkeys(FEATURE_COLUMNS, 1.0)})
+    splits = [Split(symbol, date(2024, 6, 10), Decimal(ratio))] if ratio > 1 else []
+    (made,) = market_series(features, bars, splits)
+    return made
+
+
+@pytest.mark.parametrize("buys_at", [0, 2])  # held over the weekend, or ordered with Friday's last bar
+def test_a_split_between_two_sessions_moves_positions_and_waiting_orders_of_hourly_bars(buys_at: int) -> None:
+    script = [Action.HOLD] * buys_at + [Action.BUY, *[Action.HOLD] * (3 - buys_at), Action.SELL]
+    plain, split = (
+        run_backtest(Script(*script), [hours_of("AAA", 3, ratio)], BacktestSettings(Decimal(12_000), FREE))
+        for ratio in (1, 10)
+    )
+    assert split.equity_usd == plain.equity_usd  # no cent is made or lost by it
+    bought, sold = ([fill.quantity for fill in one.fills] for one in (plain, split))
+    # 12,000 USD at 1,200 are ten, of which 1,210 pays for nine; at 1,190 they are ten, which 1,180 or 118 pays for.
+    assert (bought, sold) == (([9, 9], [9, 90]) if buys_at == 0 else ([10, 10], [100, 100]))
