@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -15,13 +16,15 @@ Answer = TypeVar("Answer")
 
 
 class _Kept:
-    """A thread's connection, closed when the thread or its store is gone: nobody else could close it then."""
+    """A thread's connection, closed when the thread or its store is gone: nobody else could close it then.
+
+    By a finalizer, which holds the connection until then: in garbage that refers to itself (an error and its frames) the
+    connection could otherwise be deleted first, still open.
+    """
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self.connection = connection
-
-    def __del__(self) -> None:
-        self.connection.close()
+        weakref.finalize(self, connection.close)
 
 
 class Readers:
