@@ -126,7 +126,7 @@ def test_part_by_part_gives_what_all_rows_at_once_give(
 def test_who_publishes_second_publishes_later_versions(
     database_url: str, conn: psycopg.Connection, store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody publishes the same trades, two of them at other prices, between judging and publishing."""
+    """Somebody publishes the same trades, one of them at another price, between judging and publishing."""
     take, others, now = warehouse.take_watermark, ["8,1,"], datetime(2024, 6, 3, tzinfo=UTC)
 
     def deliver(second: str) -> Any:
@@ -146,7 +146,7 @@ def test_who_publishes_second_publishes_later_versions(
     versions = conn.execute(
         "select price::int, known_at, row_hash = raw.trade_hash(t) from raw.trades as t order by 1, 2"
     )
-    at = [datetime(2024, 5, 31, 10, 0, second, tzinfo=UTC) for second in range(3)]
+    at = [datetime(2024, 5, 31, 10, 15, second, tzinfo=UTC) for second in range(3)]  # files come with a lag
     assert versions.fetchall() == [(7, at[0], True), (7, at[1], True), (8, at[2], True), (9, now, True)]
     (batch_id,) = report.batch_ids
     stored = conn.execute("select row_hash from raw.trades where batch_id = %s", (batch_id,)).fetchall()
