@@ -1,5 +1,6 @@
 """Alpaca: how it is asked, what is left out, and what it says no to. No database."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -139,15 +140,22 @@ def test_no_bars_at_all_is_a_page_without_rows():
     assert (len(pages), case.read(pages)) == (1, ())
 
 
-def test_a_page_that_names_itself_as_the_next_one_ends_the_fetch():
-    case = replace(
-        BY_NAME["alpaca/prices"],
-        answer=lambda request: (
-            json_reply({"bars": {}, "next_page_token": "AT|0"}) if "stocks" in request.path else NO_CHANGES
-        ),
-    )
-    with pytest.raises(VendorRefusedError, match=r"expected the page after AT\|0 of alpaca, found the same one"):
-        fetched(case)
+@pytest.mark.parametrize("following", [{"": "A", "A": "A"}, {"": "A", "A": "B", "B": "A"}])
+def test_pages_that_lead_back_to_one_that_was_there_end_the_fetch(following):
+    def answer(request):
+        named = following[request.query.get("page_token", "")]
+        return json_reply({"bars": {}, "next_page_token": named}) if "stocks" in request.path else NO_CHANGES
+
+    with pytest.raises(VendorRefusedError, match="expected a page of alpaca that has not been, found A named as the"):
+        fetched(replace(BY_NAME["alpaca/prices"], answer=answer))
+
+
+@pytest.mark.parametrize("renamed", ["id", "headline", "symbols", "created_at"])
+def test_a_field_that_no_news_item_has_is_named(renamed):
+    item = {"id": 1, "headline": "Up", "symbols": ["AAPL"], "created_at": "2024-01-02T05:00:00Z", "summary": ""}
+    item[f"{renamed}_2"] = item.pop(renamed)
+    with pytest.raises(MissingColumnError, match=f"found no {renamed} in any; its format has changed"):
+        rows_of("alpaca", json.dumps({"news": [item]}).encode(), Reader("news", "alpaca.news"))
 
 
 @pytest.mark.parametrize("body", [b'{"bars":null,"next_page_token":null}', b'{"bars":{}}'])

@@ -126,6 +126,13 @@ def test_no_message_holds_a_credential_or_the_query():
     assert "S3CRET" not in repr(calls)
 
 
+@pytest.mark.parametrize("said", ["S3CRET/KEY", "S3CRET%2FKEY"])
+def test_no_part_of_a_credential_is_told_where_the_message_is_cut(said):
+    found, _, _ = asked_with(refusing(400, f"{'x' * 194} {said}".encode()), secrets={"TOY_KEY": "S3CRET/KEY"})
+    assert "x ***;" in str(found)
+    assert "S3C" not in str(found)
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("120", 120.0), (format_datetime(datetime(2026, 1, 5, 12, 2, tzinfo=UTC), usegmt=True), 120.0), ("soon", None)],

@@ -1,15 +1,17 @@
 """NewsAPI and feeds: how they are asked, which symbols an item is about, what is refused. No database."""
 
+import json
 import logging
 from dataclasses import replace
 
 import pytest
 from news_protocols import MARKETS, TECH, beyond_the_plan, feeds, newsapi
 from vendor_cases import BY_NAME, FEEDS, WORDS, fetched, rows_of
-from vendor_server import Reply, Request, VendorServer, refusing
+from vendor_server import Reply, Request, VendorServer, failing, refusing
 
 from trading.errors import (
     InputError,
+    MissingColumnError,
     UnreadablePayloadError,
     VendorRefusedError,
     VendorUnavailableError,
@@ -133,7 +135,7 @@ def test_the_key_in_a_feeds_address_is_in_no_page_error_or_log(caplog):
     case = replace(BY_NAME["rss"], environ=environ)
     with VendorServer(feeds) as server:
         pages = case.fetched(server)
-        server.fail(*[refusing(404)])
+        server.fail(refusing(404), refusing(404))
         with pytest.raises(VendorRefusedError) as refused:
             case.fetched(server)
     assert server.requests[0].query == {"key": "t0ken"}
@@ -141,6 +143,44 @@ def test_the_key_in_a_feeds_address_is_in_no_page_error_or_log(caplog):
     assert len(set(names)) == 2  # two addresses are two feeds, though their names may not say why
     kept = "".join(f"{page.name}{page.cursor}{page.reader.as_dict()}" for page in pages)
     assert "t0ken" not in kept + str(refused.value) + caplog.text
+
+
+@pytest.mark.parametrize("failures", [[refusing(404)], [refusing(403)], [failing(503)] * 4])
+def test_a_feed_that_is_gone_or_away_is_told_and_the_others_come(failures):
+    with VendorServer(feeds) as server:
+        server.fail(*failures)
+        page, hole = BY_NAME["rss"].fetched(server)
+    assert (page.name, type(hole)) == ("feed 127.0.0.1/markets.xml", Hole)
+    assert hole.what == "feed 127.0.0.1/moved.xml"
+    assert "found" in hole.why
+
+
+ATOM = """<?xml version="1.0" encoding="{0}"?><a:feed xmlns:a="http://www.w3.org/2005/Atom"><a:id>f</a:id><a:title>T</a:title>
+<a:updated>2024-01-09T00:00:00Z</a:updated><a:entry><a:id>u1</a:id><a:title>W\u00e4chst</a:title>
+<a:updated>2024-01-09T11:00:00Z</a:updated></a:entry></a:feed >"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1"])
+def test_a_feed_is_whole_in_any_encoding_and_with_its_names_prefixed(encoding):
+    body = ATOM.format(encoding).encode(encoding)
+    environ = {FEEDS: "AAPL={url}/a.xml"}
+    case = replace(BY_NAME["rss"], environ=environ, symbols=("AAPL",), answer=lambda _: Reply(200, body))
+    pages, requests = fetched(case)
+    reader = Reader("news", "rss.feed", details={"feed": "f", "type": "", "symbols": "AAPL"})
+    assert (len(requests), [row["headline"] for row in rows_of("rss", pages[0].payload, reader)]) == (
+        1,
+        ["W\u00e4chst"],
+    )
+
+
+@pytest.mark.parametrize("renamed", ["url", "title", "publishedAt"])
+def test_a_field_that_no_article_has_is_named(renamed):
+    """Rows without it would differ in nothing, be merged into one, and that one quarantined in silence."""
+    article = {"url": "http://a", "title": "Up", "publishedAt": "2024-01-02T05:00:00Z"}
+    article[f"{renamed}_2"] = article.pop(renamed)
+    body = json.dumps({"status": "ok", "articles": [article] * 9}).encode()
+    with pytest.raises(MissingColumnError, match=f"found no {renamed} in any; its format has changed"):
+        rows_of("newsapi", body, Reader("news", "newsapi.articles", details={"symbol": "AAPL"}))
 
 
 @pytest.mark.parametrize("said", ["t0ken/1", "t0ken%2F1"])

@@ -122,10 +122,10 @@ def test_a_page_without_a_row_is_nothing_and_the_others_follow(case: Case, serve
 
 
 def test_a_vendor_that_stays_away_is_one_clear_line_after_so_many_tries(case: Case, server: VendorServer):
-    server.fail(*[failing(503)] * 4)
+    server.fail(*[failing(503)] * 4 * case.doors)
     with pytest.raises(VendorUnavailableError, match=f"expected {case.source} at .*status 503 after 4 tries"):
         case.fetched(server)
-    assert len(server.requests) == 4
+    assert len(server.requests) == 4 * case.doors
 
 
 def test_an_answer_of_another_form_is_refused_and_never_read_as_nothing(case: Case, server: VendorServer):
@@ -150,10 +150,10 @@ def test_wrong_credentials_are_refused_at_once_and_never_shown(case: Case, serve
 def test_who_is_not_let_in_is_told_so_at_once(case: Case, server: VendorServer):
     for status in (401, 403):
         server.forget()
-        server.fail(*[None] * case.asked_first, refusing(status))
+        server.fail(*[None] * case.asked_first, *[refusing(status)] * case.doors)
         with pytest.raises(CredentialsError, match=f"{case.source} at .*: status {status}"):
             case.fetched(server)
-        assert len(server.requests) == case.asked_first + 1
+        assert len(server.requests) == case.asked_first + case.doors
 
 
 @keyed

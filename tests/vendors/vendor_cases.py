@@ -51,6 +51,7 @@ class Case:
     asked_first: int = 0  # requests before the first page: an exchange's markets, name changes, a feed's old address
     nothing: bytes = b""  # the first page with no row in it, and how many of the rows come all the same
     left: int = 0
+    doors: int = 1  # addresses that are asked each by itself: what one of them refuses, another may give
 
     @property
     def vendor(self) -> Vendor:
@@ -237,6 +238,7 @@ CASES = (
         asked_first=1,
         nothing=_NO_FEED,
         left=1,
+        doors=2,
     ),
     Case(
         name="yfinance/prices",

@@ -45,6 +45,7 @@ _FEEDS = {"sip": "sip", "iex": "iex", "realtime": "sip"}
 # Hours are not among them: Alpaca's begin on the hour, so the first of a session holds half an hour before it.
 _INTERVALS = ("1m", "5m", "15m", "30m", "1d", "1w", "1mo")
 _BAR = {"t": "timestamp", "o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
+_ITEM = {"id", "headline", "symbols", "created_at"}
 _SYMBOLS_PER_REQUEST = 100  # the address of a request must not grow without end
 
 
@@ -98,13 +99,16 @@ def _part(ask: Ask, feed: str, here: str, after: str, token: str, calls: Calls) 
     path, version, params = request_of(ask, ask.symbols, feed)
     reader = ask.reader(f"alpaca.{_FORMATS[ask.kind]}", "raw", **_details(ask, feed))
     more = f" and {len(ask.symbols) - 1} more" if ask.symbols[1:] else ""
+    seen = {token}
     while True:
         answer = asked(calls, version, path, params | ({"page_token": token} if token else {}))
-        before = token
         with form_of("alpaca"):
             token = answer.value().get("next_page_token") or ""
-        if token and token == before:
-            raise VendorRefusedError(f"expected the page after {token} of alpaca, found the same one; run again later")
+        if token and token in seen:
+            raise VendorRefusedError(
+                f"expected a page of alpaca that has not been, found {token} named as the next one again; run again later"
+            )
+        seen.add(token)
         name = f"{_FORMATS[reader.kind]} {ask.symbols[0]}{more}"
         yield Page(answer.body, name, reader, f"{here} {token}" if token else after)
         if not token:
@@ -174,6 +178,12 @@ def regular_session_of(text: str) -> datetime | None:
 
 
 def _news(items: list[dict[str, Any]], reader: Reader) -> Iterator[Mapping[str, Cell]]:
+    given: set[str] = set().union(*items)
+    if items and (lacking := _ITEM - given):
+        raise MissingColumnError(
+            f"expected {', '.join(sorted(_ITEM))} in alpaca's news, found no {', '.join(sorted(lacking))} in any; "
+            "its format has changed"
+        )
     for item in items:
         yield {
             "id": item.get("id"),

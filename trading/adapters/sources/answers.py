@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote
 
 from trading.errors import UnreadablePayloadError
 
@@ -42,9 +43,16 @@ class Answer:
         """
         return json_of(self.body)
 
-    def beginning(self) -> str:
-        """Return the first words of the body, on one line."""
-        return " ".join(self.body.decode("utf-8", "replace").split())[:_BEGINNING]
+    def beginning(self, hidden: Iterable[str] = ()) -> str:
+        """Return the first words of the body, on one line, with `***` where it says what is hidden.
+
+        Hidden first and cut then: a secret that the cut goes through would be told as far as it goes.
+        """
+        text = " ".join(self.body.decode("utf-8", "replace").split())
+        for secret in hidden:
+            for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1]):
+                text = text.replace(form, "***")
+        return text[:_BEGINNING]
 
 
 def json_of(body: bytes) -> Any:

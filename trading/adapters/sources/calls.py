@@ -178,7 +178,7 @@ class Calls:
         return self.jitter(longest / 2, longest)
 
     def _refusal(self, answer: Answer, path: str) -> VendorRefusedError | CredentialsError:
-        said = self._without_secrets(answer.beginning())
+        said = answer.beginning(self.secrets.values())
         where = f"{self.vendor} at {path}: status {answer.status}" + (f", {said}" if said else "")
         if answer.status in (401, 403):
             names = " and ".join(self.secrets)
@@ -192,8 +192,3 @@ class Calls:
             f"expected {self.vendor} at {urlsplit(self.base_url).netloc}{path} to answer, found {found} after {tries} "
             f"tries; run again{later}: what was fetched is kept"
         )
-
-    def _without_secrets(self, text: str) -> str:
-        for secret in self.secrets.values():
-            text = text.replace(secret, "***")
-        return text

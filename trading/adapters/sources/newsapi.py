@@ -24,6 +24,7 @@ from trading.ingestion.reader import Reader
 _KEY = "NEWSAPI_KEY"
 _PAGE = 100
 _LONGEST_QUERY = 500  # characters
+_ARTICLE = {"url", "title", "publishedAt"}
 _REMOVED = "[Removed]"
 _ENDS = "the plan of this key ends before it (maximumResultsReached); ask for fewer days with --from and --to"
 
@@ -93,7 +94,14 @@ def _rows(payload: bytes, reader: Reader) -> Iterator[Mapping[str, Cell]]:
     """
     symbol = reader.details["symbol"]
     with form_of("newsapi"):
-        for article in _articles(payload):
+        articles = _articles(payload)
+        given: set[str] = set().union(*articles)
+        if articles and (lacking := _ARTICLE - given):
+            raise MissingColumnError(
+                f"expected {', '.join(sorted(_ARTICLE))} in newsapi's articles, found no {', '.join(sorted(lacking))} "
+                "in any; its format has changed"
+            )
+        for article in articles:
             if article.get("title") != _REMOVED:
                 yield _row(article, symbol)
 

@@ -27,7 +27,13 @@ from trading.adapters.sources.markup import plain_text
 from trading.adapters.sources.vendor import Vendor
 from trading.adapters.sources.words import SETTING as WORDS
 from trading.adapters.sources.words import Words, setting_of, symbols_in, words_of
-from trading.errors import InputError, UnreadablePayloadError
+from trading.errors import (
+    CredentialsError,
+    InputError,
+    UnreadablePayloadError,
+    VendorRefusedError,
+    VendorUnavailableError,
+)
 from trading.ingestion.payload import Cell
 from trading.ingestion.ports import Ask, Hole, Page
 from trading.ingestion.reader import Reader
@@ -36,7 +42,7 @@ _FEEDS = "TRADELOOM_RSS_FEEDS"
 _ANY = "*"
 _NOT_MODIFIED = 304
 _EXAMPLE = "AAPL,MSFT=https://feeds.example/tech.xml *=https://feeds.example/markets.xml"
-_ENDS = (b"</rss>", b"</feed>", b"</rdf:rdf>")
+_END = re.compile(rb"</(?:[\w.-]+:)?(?:rss|feed|rdf)\s*>", re.IGNORECASE)
 _KEYS = re.compile(r"key|token|secret|auth|sign|pass", re.IGNORECASE)  # names of what an address should not tell
 _TAIL = 4096  # bytes at the end in which a whole feed closes; some write a comment after that
 
@@ -75,14 +81,24 @@ def _feed(part: str) -> Feed:
 
 
 def _pages(ask: Ask, cursor: str | None, calls: Calls) -> Iterator[Page | Hole]:
-    """Yield the feeds that changed and may hold the asked symbols; a cursor is what each feed said of its state."""
+    """Yield the feeds that changed and may hold the asked symbols; a cursor is what each feed said of its state.
+
+    A feed that is gone or does not answer keeps nobody from reading the others; where none answers, the first says why.
+    """
     words = words_of(calls.settings.get(WORDS, ""))
     state: dict[str, dict[str, str]] = json.loads(cursor) if cursor else {}
+    failed: dict[str, Exception] = {}
+    answered = False
     for feed in _feeds_about(ask.symbols, _feeds(calls.settings.get(_FEEDS)), words):
         about = {"feed": feed.name, "symbols": ",".join(feed.symbols)}
         about |= {} if feed.symbols else {"words": setting_of(words)}
         fetch = partial(calls.once, feed.url, headers=_conditions(state.get(feed.name, {}), about), follows=True)
-        answer = calls.attempt(fetch, feed.name, _refuse_unless_whole)
+        try:
+            answer = calls.attempt(fetch, feed.name, _refuse_unless_whole)
+        except (VendorRefusedError, CredentialsError, VendorUnavailableError) as error:
+            failed[feed.name] = error
+            continue
+        answered = True
         if answer.status == _NOT_MODIFIED:
             continue
         if _repeats_a_key(feed, answer.body):
@@ -91,6 +107,9 @@ def _pages(ask: Ask, cursor: str | None, calls: Calls) -> Iterator[Page | Hole]:
         state[feed.name] = _state(answer, about)
         reader = ask.reader("rss.feed", "raw", type=answer.headers.get("content-type", ""), **about)
         yield Page(answer.body, f"feed {feed.name}", reader, json.dumps(state))
+    if failed and not answered:
+        raise next(iter(failed.values()))
+    yield from (Hole(f"feed {name}", str(error)) for name, error in failed.items())
 
 
 def _repeats_a_key(feed: Feed, body: bytes) -> bool:
@@ -136,7 +155,8 @@ def _hash(about: Mapping[str, str]) -> str:
 
 def _refuse_unless_whole(answer: Answer) -> None:
     """feedparser takes what it gets, so a feed that breaks off would be one with fewer items."""
-    if answer.status != _NOT_MODIFIED and not any(end in answer.body[-_TAIL:].lower() for end in _ENDS):
+    tail = answer.body[-_TAIL:].replace(b"\0", b"")  # of two bytes for each character one is left
+    if answer.status != _NOT_MODIFIED and not _END.search(tail):
         raise UnreadablePayloadError(
             f"expected a whole RSS or Atom feed, found {len(answer.body)} bytes without its end"
         )
