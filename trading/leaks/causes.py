@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # From the special to the general: a later factor is an action before it is a later bar.
-PARTS = ("restatements", "actions", "news", "universe", "sessions", "features", "bars")
+PARTS = ("restatements", "actions", "news", "universe", "sessions", "features", "late", "bars")
 _WHOLE = 0.3  # of the past rows: more than this change when a statistic of the whole column does
 _BY_PART = {
     "restatements": "restatement",
@@ -11,6 +11,7 @@ _BY_PART = {
     "news": "news",
     "universe": "universe",
     "sessions": "sessions",
+    "late": "late_bar",
 }
 
 

@@ -19,6 +19,8 @@ _RUN = 8  # decisions one after the other: a week of sessions and more
 FUTURES = ("truncated", "scrambled")
 _SHARES = (1 / 3, 1 / 2, 0.95)  # of the decisions: early, in the middle, near the end
 EARLY = 1 + len(_SHARES)  # worlds that a definition is asked on before it sees a whole one
+# What a row says is so from this time on: told a day later and more, it was not known while it was so.
+_ABOUT: Final = {"actions": "ex_date", "news": "published_at", "universe": "effective_date"}
 _WARM_UP = (3, 12, 18)  # just before windows of 5, 14 and 20 bars are full
 
 
@@ -137,6 +139,16 @@ def events(world: World, inputs: tuple[str, ...]) -> dict[str, pd.DatetimeIndex]
         "restatements": bars.loc[is_later_version, KNOWN_AT],
         "late bars": bars.loc[~is_later_version & (bars[KNOWN_AT] > known_after), KNOWN_AT],
     }
+    features = world.features if "features" in inputs else world.features.iloc[:0]
+    found["restated features"] = features.loc[features.duplicated(ROW), KNOWN_AT]
     others = [name for name in ("actions", "news", "universe", "sessions") if name in inputs]
     found |= {name: getattr(world, name)[KNOWN_AT] for name in others}
+    found |= {
+        f"late {name}": _told_late(getattr(world, name), about) for name, about in _ABOUT.items() if name in inputs
+    }
     return {name: pd.DatetimeIndex(known.unique()).sort_values() for name, known in found.items()}
+
+
+def _told_late(rows: DataFrame, about: str) -> Series[Any]:
+    known: Series[Any] = rows[KNOWN_AT]
+    return known[(known - rows[about].astype(TIME)) > pd.Timedelta(days=1)] if len(rows) else known

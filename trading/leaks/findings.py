@@ -15,6 +15,10 @@ REMEDIES: Mapping[str, str] = {
         "label resampled rows by their end"
     ),
     "restatement": "a later version of an old bar: take each bar in the version known at the row's decision, not the newest",
+    "late_bar": (
+        "a bar that came late is taken as if it had been on time: give each row the decision_at of world.first_prints() (in SQL: "
+        "the greatest known_at so far), or leave out bars that were not known by then"
+    ),
     "actions": "a later action's factor: adjust forward (factors of actions known by then with ex-date at or before the bar)",
     "news": "news known later than the decision: filter by known_at, never by published_at or timestamp alone",
     "universe": "membership known later: ask the universe as of the row's decision, not today's list",
@@ -25,6 +29,7 @@ REMEDIES: Mapping[str, str] = {
     "same_bar_fill": "priced by what was known when it was decided: fill at the open of the next bar",
     "mixed_split": "a training row's label ends after the first test row: cut by time, with an embargo of the label's horizon",
     "not_repeatable": "the same input gives another answer: fix the seed, or sort before you group",
+    "reads_the_clock": "it reads the clock: a past row says something else on another day; use the row's own times",
     "keeps_state": "it answers otherwise after it has seen more: keep nothing between calls, neither a global nor a cache",
     "fails_without_future": "it ends in an error when the future is taken away: do not look rows up that may not be there",
     "current_only": "it reads a table that holds today's version only: read the versioned rows as of the decision",
@@ -70,12 +75,19 @@ class Finding:
 
     def sentence(self) -> str:
         """Return the finding in one line."""
+        if self.symbol == "*":  # of no row: what the definition itself says
+            return f"{self.before}: {self.remedy}"
         by = f" (by {self.difference:+.6g})" if self.difference is not None else ""
         return (
             f"{self.column} of {self.symbol} at {self.timestamp[:16]} was {_shown(self.before)} and is {_shown(self.after)}{by} "
-            f"when what became known after {self.moment[:16]} is {self.future}; {self.changed_rows} past rows change; "
+            f"{self._when()}; {self.changed_rows} past rows change; "
             f"{self.remedy}"
         )
+
+    def _when(self) -> str:
+        if self.kind == "not_repeatable":
+            return "when the same is asked again"
+        return f"when what became known after {self.moment[:16]} is {self.future}"
 
 
 @dataclass(frozen=True)

@@ -74,8 +74,10 @@ def _revised(bars: DataFrame, draw: np.random.Generator) -> DataFrame:
     chosen = bars.iloc[np.sort(draw.choice(len(bars) - 1, 24, replace=False))]
     delays = pd.to_timedelta(np.where(np.arange(len(chosen)) % 3 == 0, 30, 3), unit="D")
     versions = chosen.assign(
-        close=np.round(chosen["close"] * 1.004, 6),
+        open=np.round(chosen["open"] * 1.002, 6),
         high=np.round(chosen["high"] * 1.01, 6),
+        low=np.round(chosen["low"] * 0.99, 6),
+        close=np.round(chosen["close"] * 1.004, 6),
         volume=chosen["volume"] + 1000.0,
     )
     versions[KNOWN_AT] = (chosen[KNOWN_AT] + delays).astype(TIME)
@@ -114,6 +116,7 @@ def _universe(weekdays: pd.DatetimeIndex) -> DataFrame:
     rows = [(symbol, weekdays[0], symbol != "EEE", weekdays[0]) for symbol in SYMBOLS]
     rows += [("AAA", weekdays[80], False, weekdays[78]), ("EEE", weekdays[80], True, weekdays[78])]
     rows += [("DDD", weekdays[120], False, weekdays[118])]
+    rows += [("CCC", weekdays[95], False, weekdays[99])]  # told four sessions after it was so
     frame = DataFrame(rows, columns=["symbol", "effective_date", "is_member", KNOWN_AT])
     return frame.astype({"effective_date": TIME, KNOWN_AT: TIME})
 
@@ -129,12 +132,21 @@ def _sessions(weekdays: pd.DatetimeIndex) -> DataFrame:
 
 
 def _features(bars: DataFrame, draw: np.random.Generator) -> DataFrame:
-    """Return rows in the shape of the feature store's daily view; only their form matters, not what they mean."""
+    """Return rows in the shape of the feature store's daily view; only their form matters, not what they mean.
+
+    A revision of a bar is one of its feature row too.
+    """
     frame = bars[["symbol", "timestamp", "close", "volume", KNOWN_AT]].copy()
     frame["rsi_14"] = np.round(draw.uniform(5.0, 95.0, len(frame)), 6)
     frame["macd"] = np.round(draw.normal(0.0, 0.5, len(frame)), 6)
     frame["sentiment"] = np.round(draw.uniform(-1.0, 1.0, len(frame)), 6)
-    return frame
+    chosen = frame.iloc[np.sort(draw.choice(len(frame) - 1, 60, replace=False))]
+    delays = pd.to_timedelta(np.where(np.arange(len(chosen)) % 3 == 0, 30, 3), unit="D")
+    numbers = {
+        name: np.round(chosen[name] * 1.03 + 0.01, 6) for name in ("close", "volume", "rsi_14", "macd", "sentiment")
+    }
+    later = chosen.assign(**numbers, **{KNOWN_AT: (chosen[KNOWN_AT] + delays).astype(TIME)})
+    return pd.concat([frame, later], ignore_index=True)
 
 
 def _day(number: int) -> pd.Timestamp:

@@ -99,7 +99,7 @@ class World:
         """Return which rows of an input became known after `at`.
 
         The parts of the future are the inputs by name, but for what was already there in another version:
-        `restatements` (of bars and of feature rows).
+        `restatements` (of bars and of feature rows). `late` are the bars that lie before one that was known at `at`.
         """
         frame = getattr(self, name)
         later: Series[bool] = frame[KNOWN_AT] > pd.Timestamp(at)
@@ -113,6 +113,8 @@ class World:
             wanted = wanted | (later & ~restated)
         if "restatements" in parts:
             wanted = wanted | restated
+        if "late" in parts:
+            wanted = wanted | (later & ~restated & (frame["timestamp"] < _newest_known(frame, at)))
         return wanted
 
     def as_of(self, at: datetime) -> World:
@@ -137,6 +139,12 @@ class World:
 
 def _first_known(frame: DataFrame, name: str) -> Series[Any]:
     return frame.groupby(list(SHAPES[name].key))[KNOWN_AT].transform("min")
+
+
+def _newest_known(frame: DataFrame, at: datetime) -> Series[Any]:
+    """Return, by row, the timestamp of the newest row of its symbol that was known at `at`; NaT where there is none."""
+    known = frame["timestamp"].where(frame[KNOWN_AT] <= pd.Timestamp(at))
+    return known.groupby(frame["symbol"]).transform("max")
 
 
 def _scrambled(frame: DataFrame, later: Series[bool], draw: np.random.Generator) -> DataFrame:

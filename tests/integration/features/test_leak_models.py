@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -97,3 +97,85 @@ def test_a_model_that_is_not_there_is_refused_with_those_that_are():
 def test_what_cannot_be_judged_is_refused_in_one_line(empty_warehouse, sql: str, leaks, said: str):
     with rolled_back(empty_warehouse.url) as conn, pytest.raises(InputError, match=said):
         judge_model(conn, Model("mine", "marts.mine", False, sql, {}, leaks))
+
+
+FIRST_PRINTS = """(select distinct on (symbol, timestamp) symbol, timestamp, known_at, close, volume
+    from raw.price_bars order by symbol, timestamp, known_at) as f"""
+NEWEST = """(select n.{0} from raw.price_bars as n
+    where n.symbol = f.symbol and n.timestamp = f.timestamp{1} order by n.known_at desc limit 1)"""
+WEEK = "avg(close) over (partition by symbol order by timestamp rows between 4 preceding and current row)"
+FACTOR = """(select exp(sum(ln(a.ratio))) from raw.corporate_actions as a
+    where a.symbol = f.symbol and features.as_timestamp(a.ex_date) > f.timestamp)"""
+
+
+@pytest.fixture
+def with_revisions(empty_warehouse):
+    """60 bars of two symbols; one volume and one close revised an hour later, long after a third of the way; a late bar; a split."""
+    day, bar, late = date(2020, 1, 6), empty_warehouse.Bar, date(2020, 2, 24)
+    for n in range(60):
+        on, price = day + timedelta(days=n), Decimal(50 + n % 7)
+        symbols = ["AAA"] if on == late else ["AAA", "BBB"]
+        empty_warehouse.publish("files", [bar(name, on, price, price + 1, price - 1, price, 9) for name in symbols])
+    for n, close, volume in ((22, 0, 8), (41, 1, 9)):
+        on, price = day + timedelta(days=n), Decimal(50 + n % 7)
+        known = datetime.combine(on, datetime.min.time(), UTC) + timedelta(hours=22)
+        empty_warehouse.publish("files", [bar("AAA", on, price, price + 1, price - 1, price + close, volume, known)])
+    price, known = Decimal(50), datetime(2020, 2, 26, 22, tzinfo=UTC)
+    empty_warehouse.publish("files", [bar("BBB", late, price, price + 1, price - 1, price, 9, known)])
+    empty_warehouse.publish(
+        "files", splits=[empty_warehouse.Split("AAA", date(2020, 2, 20), Decimal(2), datetime(2020, 2, 20, tzinfo=UTC))]
+    )
+    return empty_warehouse
+
+
+def judged(warehouse, text: str):
+    with rolled_back(warehouse.url) as conn:
+        return judge_model(conn, Model("mine", "marts.mine", False, text, {}, {"decision_at": "known_at"}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select symbol, timestamp, known_at, close, volume from raw.price_bars",
+        "select symbol, timestamp, known_at, watermark, close * 2 as doubled from raw.price_bars",
+        f"select symbol, timestamp, known_at, 'now()' as value /* now() */ from {FIRST_PRINTS}",
+        f"select symbol, timestamp, known_at, {NEWEST.format('close', ' and n.known_at <= f.known_at')} as value from {FIRST_PRINTS}",
+        f"select symbol, timestamp, max(known_at) over (partition by symbol order by timestamp) as known_at, {WEEK} as value"
+        f" from {FIRST_PRINTS}",
+    ],
+    ids=[
+        "every version",
+        "every version and its watermark",
+        "a word in a text",
+        "as of its decision",
+        "known with its window",
+    ],
+)
+def test_an_honest_model_of_rows_that_come_in_versions_passes(with_revisions, text: str):
+    report = judged(with_revisions, text)
+    assert report.passed, report.sentences()
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "day"),
+    [
+        (NEWEST.format("close", ""), "restatement", "2020-02-16"),
+        (NEWEST.format("volume", ""), "restatement", "2020-01-28"),
+        (WEEK, "late_bar", "2020-02-25"),
+        (FACTOR, "actions", "2020-01-06"),
+        ("extract(epoch from now() - timestamp)", "reads_the_clock", ""),
+        ("close + random()", "not_repeatable", "2020-01-06"),
+    ],
+    ids=["newest close", "newest volume", "late bar", "later factor", "clock", "random"],
+)
+def test_what_a_model_leaks_is_found_wherever_it_happens_and_named_for_what_it_is(
+    with_revisions, value: str, kind: str, day: str
+):
+    report = judged(with_revisions, f"select symbol, timestamp, known_at, {value} as value from {FIRST_PRINTS}")
+    assert [(one.kind, one.timestamp[:10]) for one in report.findings] == [(kind, day)], report.sentences()
+
+
+def test_a_model_with_two_rows_of_one_name_is_refused(with_revisions):
+    text = "select symbol, timestamp, known_at, close from raw.price_bars cross join (values (1), (2)) as twice"
+    with pytest.raises(InputError, match="expected one row of mine per symbol, timestamp, known_at, found 2 of AAA"):
+        judged(with_revisions, text)

@@ -87,7 +87,7 @@ def five_bars_ahead(world: World) -> DataFrame:
 
 @normalisation
 def scaled_by_the_training_window(world: World, fitted_until) -> DataFrame:
-    frame = world.features
+    frame = world.first_prints("features")
     seen = frame.loc[frame["known_at"] <= fitted_until, "rsi_14"]
     return frame[["symbol", "timestamp"]].assign(value=(frame["rsi_14"] - seen.mean()) / seen.std())
 

@@ -208,7 +208,7 @@ def target_among_the_features(world: World) -> DataFrame:
 @leak("value", "fitted_later")
 @normalisation
 def normalisation_fitted_on_the_test_window(world: World, fitted_until) -> DataFrame:
-    frame = world.features
+    frame = world.first_prints("features")
     return frame[["symbol", "timestamp"]].assign(value=frame["rsi_14"] / frame["rsi_14"].max())
 
 
@@ -329,7 +329,7 @@ def principal_direction_of_all_rows(world: World) -> DataFrame:
     return rows(bars, value=matrix @ direction)
 
 
-@leak("value", "looks_ahead")
+@leak("value", "late_bar")
 @feature(inputs=BARS)
 def late_bar_taken_as_if_on_time(world: World) -> DataFrame:
     """A bar that came two sessions late is in the windows of the sessions that did not have it."""
@@ -347,6 +347,50 @@ def warm_up_filled_from_behind(world: World) -> DataFrame:
     bars = first(world)
     means = by_symbol(bars).rolling(27).mean().droplevel(0)
     return rows(bars, value=means.groupby(bars["symbol"]).bfill(limit=3))
+
+
+@leak("value", "late_bar")
+@feature(inputs=BARS)
+def decided_before_a_late_bar_came(world: World) -> DataFrame:
+    """Without decision_at a row is decided on when its own bar was known, the late one before it or not."""
+    bars = first(world)
+    return bars[["symbol", "timestamp"]].assign(value=by_symbol(bars).diff())
+
+
+@leak("value", "restatement")
+@feature(inputs=BARS)
+def restated_open(world: World) -> DataFrame:
+    newest = world.newest("bars")[["symbol", "timestamp", "open"]].rename(columns={"open": "value"})
+    bars = first(world)
+    return rows(bars, value=bars.merge(newest, how="left", on=["symbol", "timestamp"])["value"])
+
+
+@leak("value", "restatement")
+@feature(inputs=("features",))
+def feature_row_in_its_newest_version(world: World) -> DataFrame:
+    newest = world.newest("features").set_index(["symbol", "timestamp"])["rsi_14"]
+    made = world.first_prints("features")
+    return rows(made, value=newest.reindex(pd.MultiIndex.from_frame(made[["symbol", "timestamp"]])).to_numpy())
+
+
+@leak("value", "restatement")
+@normalisation(inputs=("features",))
+def normalisation_fitted_on_revised_rows(world: World, fitted_until) -> DataFrame:
+    newest = world.newest("features")
+    seen = newest.loc[newest["timestamp"] <= fitted_until, "close"]
+    made = world.first_prints("features")
+    return rows(made, value=(made["close"] - seen.mean()) / seen.std())
+
+
+@leak("is_member", "universe")
+@feature(inputs=("bars", "universe"))
+def membership_by_its_date_alone(world: World) -> DataFrame:
+    bars = first(world).sort_values("timestamp", kind="stable")
+    changes = world.newest("universe").sort_values("effective_date", kind="stable")
+    return pd.merge_asof(
+        bars[["symbol", "timestamp", "decision_at"]], changes[["symbol", "effective_date", "is_member"]],
+        left_on="timestamp", right_on="effective_date", by="symbol",
+    ).drop(columns="effective_date")  # fmt: skip
 
 
 SEEN: list[DataFrame] = []
