@@ -40,7 +40,7 @@ from trading.adapters.known_names import refuse_unknown_interval
 from trading.adapters.replicas import is_replica
 from trading.adapters.warehouse import newest_watermark
 from trading.chart_bars.chart import Chart
-from trading.errors import NaiveTimeError
+from trading.errors import InputError, NaiveTimeError
 from trading.intervals import refuse_other_than_daily
 
 if TYPE_CHECKING:
@@ -113,9 +113,9 @@ class FeatureStore:
         interval: str = "1d",
     ) -> list[FeatureRow]:
         """Return `row` of each symbol that has one, in the order asked: one statement, however many there are."""
-        asked, moment = self._series(service, interval, source), _zoned(as_of)
+        asked, moment, names = self._series(service, interval, source), _zoned(as_of), _listed(symbols)
         return self._online.ask(
-            lambda conn: latest_rows(conn, asked, symbols, moment, watermark, self._calendars), watermark
+            lambda conn: latest_rows(conn, asked, names, moment, watermark, self._calendars), watermark
         )
 
     def features(
@@ -135,7 +135,7 @@ class FeatureStore:
         """
         _refuse_other_intervals(service, interval)
         asked = History(
-            service.view, service.definition, service.columns, symbols, interval=interval,
+            service.view, service.definition, service.columns, _listed(symbols), interval=interval,
             as_of=_zoned(as_of) if as_of else None, watermark=watermark, source=source,
         )  # fmt: skip
         found = self._readers.ask(partial(offline.history, asked=asked), watermark)
@@ -288,7 +288,7 @@ class FeatureStore:
         source: str | None,
     ) -> History:
         return History(
-            service.view, service.definition, service.columns, symbols,
+            service.view, service.definition, service.columns, _listed(symbols),
             as_of=_zoned(as_of) if as_of else None, watermark=watermark, source=source,
             start=_zoned(start), end=_zoned(end),
             max_age_sessions=self._series(service, "1d", source).max_age_sessions,
@@ -349,7 +349,16 @@ def _default_folder() -> Path:
     return cache.expanduser() / "features"
 
 
+def _listed(symbols: Sequence[str]) -> list[str]:
+    """Return the symbols; a text is a sequence too, of its letters, and would find nothing."""
+    if isinstance(symbols, str):
+        raise InputError(f"expected a list of symbols, found the text {symbols!r}; write [{symbols!r}]")
+    return list(symbols)
+
+
 def _zoned(moment: datetime) -> datetime:
+    if not isinstance(moment, datetime):
+        raise InputError(f"expected a datetime with a zone, found {moment!r}; use datetime.fromisoformat")
     if moment.tzinfo is None:
         raise NaiveTimeError(f"expected a date-time with a zone, found {moment.isoformat()}; add one, such as +00:00")
     return moment

@@ -5,7 +5,8 @@ what vendors give has no date of announcement, and the first bar that needs it c
 
 A file says the kind of each row; or it has no such column, and a row with a ratio is a split and one with an amount a
 dividend. In a file of prices (it has a column `close`) an empty cell, a ratio of 0 or 1 and an amount of 0 mean that
-there was no action, and one row may hold two.
+there was no action, and one row may hold two. In a file of actions with a column for each, a row that fills both cells
+or none is read like that too; one that fills one alone says what it says, an action withdrawn perhaps.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def read(record: Record, reader: Reader) -> list[dict[str, Any]]:
     """
     if reader.parser == 1:
         return [_split_of_parser_1(record)]
-    return [_values(record, kind) for kind in _kinds(record)]
+    return [_values(record, kind) for kind in _kinds(record, reader)]
 
 
 def _split_of_parser_1(record: Record) -> dict[str, Any]:
@@ -58,12 +59,13 @@ def _split_of_parser_1(record: Record) -> dict[str, Any]:
     return _values(record, kind)
 
 
-def _kinds(record: Record) -> list[str]:
+def _kinds(record: Record, reader: Reader) -> list[str]:
     cells = record.cells
     if "kind" in cells:
         return [_known_kind(text_of(cells["kind"]))]
     given = [kind for kind, name in (("split", "ratio"), ("dividend", "amount")) if not is_missing(cells.get(name))]
-    if "close" in cells:
+    has_both = reader.parser >= 3 and {"ratio", "amount"} <= cells.keys()
+    if "close" in cells or (has_both and len(given) != 1):
         return [kind for kind in given if _says_something(record, kind)]
     return given or ["split" if "ratio" in cells else "dividend"]
 

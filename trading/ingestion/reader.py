@@ -22,8 +22,8 @@ FILE_FORMATS = ("csv", "csv.gz", "parquet")
 _LEFT_OUT: dict[str, Any] = {"gap": "refuse", "details": {}}
 
 # The newest way to read each kind. 2 of prices: a bar ends with its session at the latest, and there are weeks and months.
-# 2 of actions: every kind of action, and price files that name them in their columns.
-NEWEST_PARSER: dict[Kind, int] = {"prices": 2, "actions": 2, "news": 1, "universe": 1, "trades": 1}
+# 2 of actions: every kind of action, and price files that name them in their columns. 3: a file with a column for each.
+NEWEST_PARSER: dict[Kind, int] = {"prices": 2, "actions": 3, "news": 1, "universe": 1, "trades": 1}
 
 _PARTITION = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))(?:\.\.(\d{4}-(?:0[1-9]|1[0-2])))?")
 

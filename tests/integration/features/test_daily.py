@@ -11,7 +11,7 @@ import pytest
 from feature_store import definitions
 from feature_store.snapshots import Snapshot, read_snapshot, snapshot_id, write_snapshot
 from trading.adapters.object_store import ObjectStore
-from trading.errors import EngineUnavailableError, NaiveTimeError
+from trading.errors import EngineUnavailableError, InputError, NaiveTimeError
 
 pytestmark = pytest.mark.engines
 
@@ -163,6 +163,17 @@ def test_a_late_revision_of_an_old_bar_is_not_the_latest_row(scored: Any) -> Non
 def test_a_naive_time_is_refused(scored: Any) -> None:
     with pytest.raises(NaiveTimeError, match="with a zone"):
         scored.store.row(scored.store.newest_service("daily"), "X", datetime(2020, 1, 1))  # noqa: DTZ001
+
+
+def test_a_text_is_no_list_of_symbols_and_no_moment(scored: Any) -> None:
+    service, evening = scored.store.newest_service("daily"), at(DAYS[4], 23)
+    for asked in (scored.store.latest, scored.store.features):
+        with pytest.raises(InputError, match=r"expected a list of symbols, found the text 'X'; write \['X'\]"):
+            asked(service, "X", as_of=evening)
+        with pytest.raises(InputError, match="expected a datetime with a zone, found '2020-01-10'"):
+            asked(service, ["X"], as_of="2020-01-10")
+    with pytest.raises(InputError, match="expected a list of symbols"):
+        scored.store.training_set(service, "X", at(DAYS[0], 0), evening)
 
 
 def test_a_lost_connection_is_opened_again_and_a_lost_server_is_one_line(scored: Any, database_url: str) -> None:

@@ -55,6 +55,25 @@ def test_a_file_of_prices_says_nothing_where_there_was_no_action() -> None:
     assert _said(_csv(header, *lines), NEW) == [("split", Decimal(7), None), ("dividend", Decimal(1), Decimal("0.5"))]
 
 
+def test_a_file_with_a_column_for_each_action_says_nothing_where_there_was_none() -> None:
+    header = "Date,Ticker,Stock Splits,Dividends"
+    both = (
+        "2024-05-01,A,2.0,0.0",
+        "2024-05-02,A,0.0,0.25",
+        "2024-05-03,A,0.0,0.0",
+        "2024-05-06,A,,",
+        "2024-05-07,A,3,0.5",
+    )
+    actions = [("split", Decimal(2), None), ("dividend", Decimal(1), Decimal("0.25"))]
+    last = [("split", Decimal(3), None), ("dividend", Decimal(1), Decimal("0.5"))]
+    wide = Reader("actions", "csv", parser=3)
+    assert _said(_csv(header, *both), wide) == [*actions, *last]
+    withdrawn = ("2024-05-01,A,1,", "2024-05-02,A,,0")
+    assert _said(_csv(header, *withdrawn), wide) == [("split", Decimal(1), None), ("dividend", Decimal(1), Decimal(0))]
+    # A batch of before is read again as it was: a split by nothing, which the gate refused with its dividend.
+    assert [kind for kind, _, _ in _said(_csv(header, both[1]), NEW)] == ["split", "dividend"]
+
+
 def test_a_mapping_finds_the_columns_of_a_price_file() -> None:
     reader = Reader("actions", "csv", {"ratio": "factor", "amount": "div"}, parser=2)
     payload = _csv("symbol,date,close,factor,div", "A,2024-05-01,1,1,0", "A,2024-05-02,1,2,0")
@@ -74,4 +93,4 @@ def test_a_file_with_nothing_to_tell_an_action_by_is_refused() -> None:
 
 def test_a_reader_of_a_later_release_is_refused() -> None:
     with pytest.raises(InputError, match="needs a newer release"):
-        Reader("actions", "csv", parser=3)
+        Reader("actions", "csv", parser=4)
