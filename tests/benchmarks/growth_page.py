@@ -20,7 +20,7 @@ _HEAD = (f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|")
 def table(lines: list[dict[str, Any]]) -> list[str]:
     """Return the rows of the page: each block's cost, and what is there after it."""
     blocks = [line for line in lines if "disk" in line]
-    kept = [one for one in blocks if one is blocks[-1] or round(one["rows"] / 1e6, 1) in SHOWN_MILLIONS]
+    kept = [one for one in blocks if one is blocks[-1] or round(one["rows"] / 1e6) in SHOWN_MILLIONS]
     return [*_HEAD, *(_row(one) for one in kept)]
 
 
