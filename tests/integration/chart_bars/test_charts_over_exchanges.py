@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from itertools import pairwise, product
 from random import Random
@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 
 from trading.adapters.chart_bars import advance_charts
 from trading.adapters.chart_rows import ChartSeries, set_active
+from trading.adapters.sessions import ensure_sessions
 from trading.chart_bars.chart import Chart
 
 pytestmark = pytest.mark.engines
@@ -336,8 +337,11 @@ def check(
 def play(exchanges: Exchanges, chance: Random, *, is_whole: bool) -> None:
     """Stream prints into charts of several exchanges at once, correct them twice; then make the same of all at once.
 
-    Not whole: of each exchange and input one of the charts over time, another one each, and few questions.
+    Not whole: of each exchange and input one of the charts over time, another one each, and few questions; the sessions
+    are recorded before, which takes longest.
     """
+    if not is_whole:
+        ensure_sessions(exchanges.conn, HOURS, date(2024, 9, 1), date(2025, 1, 31), datetime(2025, 2, 1, tzinfo=UTC))
     listings = [exchanges.listed(f"S{number}", calendar) for number, calendar in enumerate(HOURS)]
     several, waiting, marks = [], {}, []
     for (number, listing), (fed, over_time) in product(enumerate(listings), CHARTS.items()):
