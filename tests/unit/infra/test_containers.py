@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.local.endpoints import VARIABLES
 from infra.local.ports import PREFERRED
 from infra.local.services import NAMES
 from orchestration.cli import COMMANDS
@@ -70,6 +71,40 @@ def test_every_setting_that_is_given_is_one_that_we_read_and_no_secret_is_writte
     assert "Secret" not in {one["kind"] for one in objects()}
     for spec in deployments().values():
         assert {"secretRef": {"name": "tradeloom"}} in spec["template"]["spec"]["containers"][0]["envFrom"]
+
+
+def generated() -> dict[str, dict[str, str]]:
+    """The settings of each ConfigMap that the kustomization makes."""
+    made = next(one for one in objects() if one["kind"] == "Kustomization")["configMapGenerator"]
+    return {one["name"]: dict(line.split("=", 1) for line in one["literals"]) for one in made}
+
+
+def test_no_container_is_given_the_address_of_what_it_shall_start() -> None:
+    """`tradeloom up oracle` takes an oracle with an address for one that is there, and starts none."""
+    maps = generated()
+    given = {name: dict(service["environment"]) for name, service in services().items()}
+    of_pods = {
+        name: {
+            key: value
+            for source in spec["template"]["spec"]["containers"][0]["envFrom"]
+            for key, value in maps.get(source.get("configMapRef", {}).get("name", ""), {}).items()
+        }
+        for name, spec in deployments().items()
+    }
+    for environs in (given, of_pods):
+        told = {name: {key for key in environ if key in set(VARIABLES.values())} for name, environ in environs.items()}
+        assert all(f"TRADELOOM_{name.upper()}_URL" not in keys for name, keys in told.items())
+        assert told["dagster"] >= {"TRADELOOM_MLFLOW_URL", "TRADELOOM_ORACLE_URL", "TRADELOOM_ANALYST_URL"}
+        assert all("TRADELOOM_MLFLOW_URL" in keys for name, keys in told.items() if name != "mlflow")
+    for service in maps.values():
+        for key, url in service.items():
+            name = url.removeprefix("http://").partition(":")[0]
+            assert (key, url) == (VARIABLES[name], f"http://{name}:{PREFERRED[name]}")
+
+
+def test_no_pod_has_the_variables_of_services_which_tools_take_for_settings() -> None:
+    pods = [one["spec"]["template"]["spec"] for one in objects() if one["kind"] in ("Deployment", "Job")]
+    assert [pod["enableServiceLinks"] for pod in pods] == [False] * 5
 
 
 def test_what_the_kustomization_lists_is_what_lies_there() -> None:

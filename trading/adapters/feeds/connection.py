@@ -72,7 +72,8 @@ class Link:
                 if found:
                     break  # the next call says so
                 raise ConnectionCut(_told(error)) from error
-            found.append(frame if isinstance(frame, str) else frame.decode())
+            # Bytes that are no text are no JSON either, and the reader says so.
+            found.append(frame if isinstance(frame, str) else frame.decode(errors="replace"))
         return found
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from websockets.sync.server import ServerConnection, serve
 
+from trading.adapters.feeds.connection import Timeouts, linked
 from trading.adapters.feeds.lines import parts_of_list, payload_of_lines
 from trading.adapters.feeds.registry import stream_named
 from trading.adapters.feeds.stream import Stream, Subscription
@@ -148,3 +151,19 @@ def test_a_stream_says_what_it_does_not_tell():
     with pytest.raises(InputError, match="a vendor with a stream"):
         stream_named("yfinance")
     assert ALPACA.address({"TRADELOOM_ALPACA_STREAM_URL": "ws://127.0.0.1:1/x"}) == "ws://127.0.0.1:1/x"
+
+
+def test_bytes_that_are_no_text_are_a_frame_that_the_reader_refuses():
+    def tell(socket: ServerConnection) -> None:
+        socket.send(b"\xff\xfe no text")
+        socket.send(b"[1]")
+
+    with serve(tell, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.socket.getsockname()[1]
+        with linked(f"ws://127.0.0.1:{port}", Timeouts()) as link:
+            frames = [link.hear(), link.hear()]
+        server.shutdown()
+    assert frames[1] == "[1]"
+    with pytest.raises(UnreadablePayloadError):
+        stream_named("ccxt:binance").read(frames[0], Subscription(("BTC/USDT",), "1m"))
