@@ -69,7 +69,8 @@ def _series(world: World) -> list[MarketSeries]:
         for row in actions
         if row.kind == "split"
     ]
-    lots = {row.symbol: _decimal(row.lot_size, QUANTITY_SCALE) for row in records if hasattr(row, "lot_size")}
+    # The earliest bar's: a world that says something else of the future says it of the lots beside its bars too.
+    lots = {row.symbol: _decimal(row.lot_size, QUANTITY_SCALE) for row in reversed(records) if hasattr(row, "lot_size")}
     return [replace(one, lot_size=lots.get(one.symbol, one.lot_size)) for one in market_series(features, nouns, moved)]
 
 

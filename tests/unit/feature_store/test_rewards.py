@@ -27,3 +27,8 @@ def test_a_reward_is_that_of_the_parts_that_a_coin_is_dealt_in() -> None:
 @pytest.mark.parametrize("columns", [{"lot_size": 1.0}, {}])
 def test_in_whole_lots_such_a_coin_is_not_bought(columns: dict[str, float]) -> None:
     assert list(environment_reward(world_of(**columns))["reward_usd"]) == [0.0]
+
+
+def test_lots_that_another_future_names_are_not_dealt_in() -> None:
+    as_it_is, otherwise = world_of(lot_size=0.00001), world_of(lot_size=[0.00001, 0.00002])
+    assert environment_reward(as_it_is).equals(environment_reward(otherwise))
