@@ -117,6 +117,8 @@ class Sequencer:
     def _jump(self, series: _Series) -> Message:
         """Let the first that waits go on although something before it may be missing."""
         message = heappop(series.waiting)[3]
+        if self._is_behind(series, message) and not _is_unnumbered_trade(message):
+            return message  # what was missing before it, and it too, came another way meanwhile
         if series.at is not None and not self._is_next(series, message) and not _is_unnumbered_trade(message):
             self._holes.append(_hole_before(message, series.at, series.place))
         _stand_at(series, message)

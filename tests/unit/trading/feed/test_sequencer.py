@@ -86,6 +86,24 @@ def test_bars_that_came_another_way_are_not_waited_for():
     assert lines(order.take(bar(6), NOW)) == ["bar 6"]
 
 
+def test_what_waited_while_later_bars_came_another_way_leaves_no_hole_and_holds_up_nobody():
+    """After a reconnect: bar 2 waited for bar 1, and the pages brought all up to bar 5."""
+    order = Sequencer(MINUTE, LATE)
+    order.take(bar(0), NOW)
+    assert order.take(bar(2), NOW) == []
+    order.bars_are_here({"A": NOW + 5 * MINUTE})
+    assert lines(order.due(NOW + LATE)) == ["bar 2"]
+    assert order.holes() == []
+    assert lines(order.take(bar(6), NOW + LATE)) == ["bar 6"]
+    numbered = Sequencer(MINUTE, LATE)
+    numbered.take(trade(10), NOW)
+    numbered.take(trade(12), NOW)
+    numbered.trades_are_here({"A": (NOW, 20)})
+    assert lines(numbered.due(NOW + LATE)) == ["trade 12"]
+    assert numbered.holes() == []
+    assert lines(numbered.take(trade(21), NOW)) == ["trade 21"]
+
+
 def test_numbered_trades_are_in_the_order_of_their_numbers():
     order = Sequencer(MINUTE, LATE)
     order.take(trade(7), NOW)
