@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from trading.leaks.findings import Report
 
 DECLARED = "feature_store.declared"
-GATE_VERSION = "2"  # a change of what the gate judges makes every earlier verdict one of another gate
+GATE_VERSION = "3"  # a change of what the gate judges makes every earlier verdict one of another gate
 
 
 @dataclass(frozen=True)

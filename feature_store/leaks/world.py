@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from feature_store.leaks.subjects import Subject
 
 BARS = 360  # of each symbol, the newest
-SYMBOLS = 5  # the first by name
+SYMBOLS = 5  # those with most bars, revised ones counted again
 TIMES = ("timestamp", "known_at", "ex_date", "published_at", "effective_date", "session_date", "closes_at")
 
 # In the lots of today's instrument, as training and judging deal: one step per symbol, the same in every future.
@@ -71,6 +71,13 @@ select min(t.timestamp) from (
 """
 
 
+_FULLEST = """
+select b.symbol from raw.price_bars as b
+where b.source = %(source)s and b.interval = %(interval)s and b.symbol = any(%(symbols)s)
+group by b.symbol order by count(*) desc, b.symbol limit %(count)s
+"""
+
+
 def read_world(
     conn: psycopg.Connection,
     daily: Subject,
@@ -79,18 +86,20 @@ def read_world(
     interval: str = "1d",
     bars: int = BARS,
 ) -> World | None:
-    """Return the newest `bars` of the first symbols with all that is known about them; None if there are no bars."""
+    """Return the newest `bars` of the fullest series with all that is known about them; None if there are no bars."""
     from psycopg import sql
 
     asked: dict[str, Any] = {
         "source": source,
-        "symbols": sorted(symbols)[:SYMBOLS],
+        "symbols": list(symbols),
+        "count": SYMBOLS,
         "interval": interval,
         "bars": bars,
         "scorer": daily.scorer,
         "scorer_version": daily.scorer_version,
         "definition": daily.definition,
     }
+    asked["symbols"] = sorted(row[0] for row in conn.execute(_FULLEST, asked))
     first = conn.execute(_FIRST, asked).fetchone()
     if first is None or first[0] is None:
         return None
