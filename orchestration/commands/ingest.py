@@ -37,7 +37,7 @@ from trading.errors import InputError, NaiveTimeError
 @click.option(
     "--interval",
     default=None,
-    help="The bars of a vendor, or of a file without such a column: 1m to 1h, 1d, 1w, 1mo. Default: 1d.",
+    help="The bars of a vendor, or of a file without such a column: 1m to 4h, 1d, 1w, 1mo. Default: 1d.",
 )
 @click.option("--file", type=click.Path(path_type=Path), help="What `files` reads: .csv, .csv.gz or .parquet.")
 @click.option(
