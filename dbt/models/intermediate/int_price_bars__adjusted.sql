@@ -28,20 +28,48 @@ newest_splits as (
 
 ),
 
+series as (
+
+    select distinct
+        source,
+        symbol,
+        interval
+    from bars
+
+),
+
+-- Asked once per series and split, not for each of its bars.
+placed as materialized (
+
+    select
+        series.source,
+        series.symbol,
+        series.interval,
+        newest_splits.ex_date,
+        newest_splits.ratio,
+        features.acts_from(
+            series.interval, newest_splits.ex_date, series.symbol
+        ) as from_at
+    from series
+    inner join newest_splits
+        on
+            series.source = newest_splits.source
+            and series.symbol = newest_splits.symbol
+
+),
+
 factors as (
 
     select
         bars.bar_id,
-        features.product(newest_splits.ratio order by newest_splits.ex_date)
-            as factor
+        features.product(placed.ratio order by placed.ex_date) as factor
     from bars
-    inner join newest_splits
+    inner join placed
         on
-            bars.source = newest_splits.source
-            and bars.symbol = newest_splits.symbol
-            and features.acts_from(
-                bars.interval, newest_splits.ex_date, bars.symbol
-            ) <= bars.timestamp
+            bars.source = placed.source
+            and bars.symbol = placed.symbol
+            and bars.interval = placed.interval
+            and bars.timestamp >= placed.from_at
     where bars.adjustment = 'raw'
     group by bars.bar_id
 
