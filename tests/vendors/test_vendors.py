@@ -85,6 +85,7 @@ def test_a_fetch_goes_on_after_any_page(case: Case, server: VendorServer):
     ("failure", "waited"),
     [
         pytest.param(too_many("7"), 7.0, id="429 with Retry-After"),
+        pytest.param(too_many("0"), 1.0, id="429 that may be asked again at once"),
         pytest.param(failing(500), 1.0, id="500"),
         pytest.param(failing(503), 1.0, id="503"),
         pytest.param(cut(), 1.0, id="cut before any byte"),

@@ -65,10 +65,12 @@ def text_of(cell: Cell) -> str | None:
     """Return the cell as stripped text, or None where there is none. `nan` is a word in a text, so it stays.
 
     Raises:
-        CellError: `unreadable_text`, a NUL byte, which PostgreSQL's text cannot hold.
+        CellError: `unreadable_text`, a list, or a NUL byte, which PostgreSQL's text cannot hold.
     """
     if cell is None or (isinstance(cell, float) and cell != cell):
         return None
+    if isinstance(cell, list | dict):
+        raise CellError("unreadable_text", f"expected one text, found {cell!r}")
     if "\x00" in str(cell):
         raise CellError("unreadable_text", "the text holds a NUL byte")
     return str(cell).strip() or None

@@ -120,7 +120,7 @@ class Calls:
                 found = str(error)
             except UnreadablePayloadError:
                 found = "an answer that is not whole"
-            wait = self._wait(tried) if told is None else told
+            wait = told or self._wait(tried)  # "after 0 seconds" is no leave to hammer
             if tried == self.patience.most_tries or waited + wait > self.patience.most_waiting:
                 raise self._unavailable(path, found, tried, told)
             self.pause(wait)

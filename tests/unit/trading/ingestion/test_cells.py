@@ -90,3 +90,9 @@ def test_a_time_that_leaves_the_moment_open_breaks_a_rule(cell: Any, rule: str) 
 
 def test_text_is_stripped_and_a_ticker_called_nan_is_a_ticker() -> None:
     assert (text_of(" NAN "), text_of("  "), text_of(float("nan"))) == ("NAN", None, None)
+
+
+def test_a_list_is_no_text() -> None:
+    with pytest.raises(CellError, match="expected one text, found") as caught:
+        text_of(["AAPL"])
+    assert caught.value.rule == "unreadable_text"
