@@ -12,11 +12,11 @@ import psycopg
 import pytest
 from psycopg import errors as pg
 
-from trading.adapters import bar_staging
 from trading.adapters import ingest as ingestion
 from trading.adapters.ingest import ingest
 from trading.adapters.object_store import ObjectStore
 from trading.adapters.sources.sample import Sample
+from trading.adapters.staging import Staging
 from trading.errors import DiskFullError, EngineUnavailableError, PayloadHashError
 
 pytestmark = pytest.mark.engines
@@ -33,14 +33,14 @@ def _nothing_published(conn: psycopg.Connection) -> bool:
 def test_postgres_killed_in_the_middle_of_publishing_leaves_nothing_and_a_rerun_completes(
     deliver: Deliver, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = bar_staging.insert_new
+    original = Staging.insert_new
 
-    def cut_off(publishing: psycopg.Connection, *rest: Any) -> None:
-        original(publishing, *rest)
+    def cut_off(staging: Staging, publishing: psycopg.Connection, *rest: Any) -> None:
+        original(staging, publishing, *rest)
         conn.execute("select pg_terminate_backend(%s)", (publishing.info.backend_pid,))
         publishing.execute("select 1")
 
-    monkeypatch.setattr(bar_staging, "insert_new", cut_off)
+    monkeypatch.setattr(Staging, "insert_new", cut_off)
     with pytest.raises(EngineUnavailableError, match=r"expected PostgreSQL to answer, found: .*run again$") as caught:
         deliver(GOOD)
     assert "\n" not in str(caught.value)
@@ -55,7 +55,7 @@ def test_no_disk_left_for_postgres_is_said_in_one_line_and_publishes_nothing(
     def full(*_: Any) -> None:
         raise pg.DiskFull('could not extend file "base/5/16384": No space left on device\nHINT: Check free disk space.')
 
-    monkeypatch.setattr(bar_staging, "insert_new", full)
+    monkeypatch.setattr(Staging, "insert_new", full)
     with pytest.raises(DiskFullError, match=r"could not extend file .* free some disk space and run again$"):
         deliver(GOOD)
     assert _nothing_published(conn)

@@ -26,8 +26,8 @@ from assets.training import training_set
 from assets.warehouse import dbt_models
 from infra.local.postgres import sqlalchemy_url
 from orchestration.failures import clear_error, clear_errors
-from trading.adapters import bar_staging
 from trading.adapters.ingest import ingest
+from trading.adapters.staging import Staging
 from trading.errors import BuildError, DiskFullError, EngineUnavailableError, InputError, QualityError
 from trading.evaluation.verdicts import VERDICT_TAG, Judged
 
@@ -74,17 +74,17 @@ def test_the_object_store_gone_while_prices_come_in(bench: Any) -> None:
 def test_postgres_cut_off_while_a_batch_is_published_is_tried_again(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, cut = bar_staging.insert_new, []
+    original, cut = Staging.insert_new, []
 
-    def cut_off_once(publishing: psycopg.Connection, *rest: Any) -> None:
-        original(publishing, *rest)
+    def cut_off_once(staging: Staging, publishing: psycopg.Connection, *rest: Any) -> None:
+        original(staging, publishing, *rest)
         if not cut:
             cut.append(publishing.info.backend_pid)
             with psycopg.connect(bench.url, autocommit=True) as conn:
                 conn.execute("select pg_terminate_backend(%s)", cut)
             publishing.execute("select 1")
 
-    monkeypatch.setattr(bar_staging, "insert_new", cut_off_once)
+    monkeypatch.setattr(Staging, "insert_new", cut_off_once)
     result = bench.run(prices)
     assert len([event for event in result.all_events if event.is_step_up_for_retry]) == len(cut) == 1
     assert (bench.count("raw.price_bars"), bench.count("raw.ingestion_batches")) == (bench.bars, 1)
